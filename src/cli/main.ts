@@ -24,5 +24,5 @@ const code = await main(process.argv.slice(2), {
   print: (line) => void process.stdout.write(`${line}\n`),
 });
 await drain();
-// Dawn's threads would otherwise keep the process alive as long as an adapter is reachable.
+// Whatever the engine may have left running must not hold up the end.
 process.exit(code);

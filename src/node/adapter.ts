@@ -18,7 +18,7 @@ export type Driver = "gpu" | "lavapipe" | "swiftshader" | "software";
 
 /** A way to WebGPU that has been tried and works. */
 export interface FoundAdapter {
-  /** What `navigator.gpu` is in a page: hand it to `openGpu`. Keep it reachable while its devices work. */
+  /** What `navigator.gpu` is in a page: hand it to `openGpu`. */
   readonly gpu: GPU;
   readonly driver: Driver;
   /** What to show a person. */
@@ -146,6 +146,9 @@ async function requestFromSystem(dawn: readonly string[]): Promise<FoundAdapter 
   return process.platform === "linux" && !hasVulkanLoader() ? undefined : request(dawn);
 }
 
+/** Instances live as long as the process: Dawn aborts it when one is collected while a device made from it is in use. */
+const instances: GPU[] = [];
+
 /** Makes an instance of Dawn and asks it for an adapter, if given with only these Vulkan drivers visible. */
 async function request(dawn: readonly string[], vulkanDrivers?: string): Promise<FoundAdapter | undefined> {
   const { create, globals } = await loadDawn();
@@ -158,7 +161,9 @@ async function request(dawn: readonly string[], vulkanDrivers?: string): Promise
   try {
     const gpu = create([...dawn]);
     const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
-    return adapter ? describe(gpu, adapter.info) : undefined;
+    if (!adapter) return undefined;
+    instances.push(gpu);
+    return describe(gpu, adapter.info);
   } finally {
     restore();
   }

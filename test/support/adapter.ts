@@ -1,13 +1,13 @@
-import { create, globals } from "webgpu";
-import { closeGpu, openGpu, type Gpu } from "../../src/gpu/device.ts";
+import { afterAll, afterEach } from "vitest";
+import { closeGpu, openGpu, settle, type Gpu } from "../../src/gpu/device.ts";
+import { findAdapter } from "../../src/node/adapter.ts";
 
-Object.assign(globalThis, globals);
-const instance = create([]);
 let opened: Promise<Gpu> | undefined;
 
-/** The device that this file's GPU tests share. */
+/** The device that this file's GPU tests share, on the adapter that W2SD_ADAPTER names.
+ *  @throws {AdapterError} there is none: a test that needs a device fails rather than pass without one */
 export function testGpu(): Promise<Gpu> {
-  opened ??= openGpu({ gpu: instance });
+  opened ??= findAdapter().then(({ gpu }) => openGpu({ gpu }));
   return opened;
 }
 
@@ -15,3 +15,10 @@ export async function closeTestGpu(): Promise<void> {
   if (opened) closeGpu(await opened);
   opened = undefined;
 }
+
+// Whatever a test left wrong on the device (a validation error that no scope caught, memory, a lost device) fails that test.
+afterEach(async () => {
+  if (opened) await settle(await opened);
+});
+
+afterAll(closeTestGpu);
