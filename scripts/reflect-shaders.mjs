@@ -24,7 +24,8 @@ function contract(name, code) {
 
   const storage = reflected.storage.filter((b) => b.group === 0).sort((a, b) => a.binding - b.binding);
   storage.forEach((b, i) => {
-    if (b.binding !== i) throw new Error(`${name}: bindings of group 0 must run 0, 1, 2…; '${b.name}' has ${b.binding}`);
+    if (b.binding !== i)
+      throw new Error(`${name}: bindings of group 0 must run 0, 1, 2…; '${b.name}' has ${b.binding}`);
   });
   const bindings = storage.map((b) => ({ name: b.name, access: b.access === "read" ? "read" : "write" }));
 
@@ -40,11 +41,17 @@ function contract(name, code) {
   for (const node of ast) {
     if (node.astNodeType === "override") {
       const raw = new RegExp(`^override ${node.name}(?:: *\\w+)? *= *([^;]+);`, "m").exec(code)?.[1].trim();
-      overrides[node.name] = literal(name, node.name, raw === "true" ? true : raw === "false" ? false : raw.replace(/[uif]$/, ""));
+      overrides[node.name] = literal(
+        name,
+        node.name,
+        raw === "true" ? true : raw === "false" ? false : raw.replace(/[uif]$/, ""),
+      );
     }
   }
   for (const m of code.matchAll(/^const (\w+): *u32 *= *(\d+)u?;/gm)) consts[m[1]] = Number(m[2]);
-  const alias = Object.fromEntries([...code.matchAll(/^alias ([a-z]\w*) *= *([^;]+);/gm)].map((m) => [m[1], m[2].trim()]));
+  const alias = Object.fromEntries(
+    [...code.matchAll(/^alias ([a-z]\w*) *= *([^;]+);/gm)].map((m) => [m[1], m[2].trim()]),
+  );
   const uses = [...code.matchAll(/^\/\/!use ([\w-]+)$/gm)].map((m) => m[1]);
   return { name, uses, bindings, params: { bytes: uniform?.size ?? 0, fields }, overrides, alias, consts };
 }

@@ -84,7 +84,8 @@ try {
     }
   }
   const [first, ...others] = found;
-  if (first === undefined) add(run("tests without a GPU", [...gpuTests.flatMap((t) => ["--exclude", `${t}/**`]), ...args]));
+  if (first === undefined)
+    add(run("tests without a GPU", [...gpuTests.flatMap((t) => ["--exclude", `${t}/**`]), ...args]));
   else add(run(`all tests, GPU tests on ${first}`, args, first));
   for (const adapter of others) add(run(`GPU tests on ${adapter}`, args.length > 0 ? args : ["test/gpu"], adapter));
 } catch (error) {

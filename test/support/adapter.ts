@@ -18,7 +18,13 @@ export async function closeTestGpu(): Promise<void> {
 
 // Whatever a test left wrong on the device (a validation error that no scope caught, memory, a lost device) fails that test.
 afterEach(async () => {
-  if (opened) await settle(await opened);
+  if (!opened) return;
+  const gpu = await opened;
+  try {
+    await settle(gpu);
+  } finally {
+    gpu.failures.length = 0;
+  }
 });
 
 afterAll(closeTestGpu);
