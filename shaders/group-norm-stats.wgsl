@@ -1,0 +1,94 @@
+// Statistics of group normalisation over [N, P, C], P the pixels: y[n, g] = (mean, 1/√(var + eps)) of the P·C/G elements of group g.
+// One workgroup per (n, g); its lanes walk pixel by pixel over the group's channels, so neighbours read neighbours. 32 workgroups fill a small
+// device only; larger ones want partial sums from the producing convolution.
+// f32: Welford per lane on x − x₀, lanes merged in a tree. Shifting by an element keeps the digits when the mean is far from zero: sums of x and x²
+// lose log₁₀(mean²/var) of seven.
+// Wu & He 2018, arXiv:1803.08494; Chan, Golub & LeVeque 1979 (merging).
+//!use wide
+
+alias stored = vec4<f32>;
+alias wide = vec4<f32>;
+const WIDTH: u32 = 4u;   // channels in one `wide`
+const SPAN: u32 = 16u;   // lanes merged by one
+const WG: u32 = 256u;    // SPAN²
+
+struct Params {
+  pixels: u32,
+  channels: u32,  // C in `wide`s
+  groups: u32,
+  eps: f32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<stored>;    // [N, P, C]
+@group(0) @binding(1) var<storage, read_write> y: array<f32>; // [N, G, 2]
+@group(1) @binding(0) var<uniform> p: Params;
+
+/** Elements seen, their mean and their summed squared distance from it. */
+struct Moments {
+  count: f32,
+  mean: f32,
+  m2: f32,
+}
+
+fn merge(a: Moments, b: Moments) -> Moments {
+  let count = a.count + b.count;
+  let share = b.count / max(count, 1.0);
+  let delta = b.mean - a.mean;
+  return Moments(count, a.mean + delta * share, a.m2 + b.m2 + delta * delta * a.count * share);
+}
+
+var<workgroup> lanes: array<Moments, WG>;
+var<workgroup> spans: array<Moments, SPAN>;
+
+@compute @workgroup_size(WG)
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let width = p.channels / p.groups;  // the group's channels in `wide`s
+  let base = wg.y * p.pixels * p.channels + wg.x * width;
+  let shift = wide_sum(wide(x[base])) / f32(WIDTH);
+
+  // Element e = pixel·width + c; stepping both by WG without a division.
+  let pixel_step = WG / width;
+  let c_step = WG % width;
+  var pixel = lane / width;
+  var c = lane % width;
+  var count = 0.0;
+  var mean = wide(0.0);
+  var m2 = wide(0.0);
+  while (pixel < p.pixels) {
+    let d = wide(x[base + pixel * p.channels + c]) - shift;
+    count += 1.0;
+    let delta = d - mean;
+    mean += delta / count;
+    m2 += delta * (d - mean);
+    pixel += pixel_step;
+    c += c_step;
+    if (c >= width) {
+      c -= width;
+      pixel += 1u;
+    }
+  }
+
+  // The components of a `wide` have seen equally many elements.
+  let lane_mean = wide_sum(mean) / f32(WIDTH);
+  let spread = mean - lane_mean;
+  lanes[lane] = Moments(count * f32(WIDTH), lane_mean, wide_sum(m2) + count * wide_sum(spread * spread));
+  workgroupBarrier();
+  // Two levels of √WG merges: barriers are dear on software adapters.
+  if (lane < SPAN) {
+    var merged = lanes[lane * SPAN];
+    for (var j = 1u; j < SPAN; j++) {
+      merged = merge(merged, lanes[lane * SPAN + j]);
+    }
+    spans[lane] = merged;
+  }
+  workgroupBarrier();
+  if (lane == 0u) {
+    var all = spans[0];
+    for (var j = 1u; j < SPAN; j++) {
+      all = merge(all, spans[j]);
+    }
+    let i = 2u * (wg.y * p.groups + wg.x);
+    y[i] = shift + all.mean;
+    y[i + 1u] = inverseSqrt(all.m2 / all.count + p.eps);
+  }
+}
