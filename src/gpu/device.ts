@@ -123,6 +123,11 @@ function wrap(device: GPUDevice, borrowed: boolean, adapter?: GPUAdapter): Gpu {
   return gpu;
 }
 
+/** What one binding and one buffer of this device may hold. */
+export function bindingLimits({ device }: Gpu): { maxBindingBytes: number; maxBufferBytes: number } {
+  return { maxBindingBytes: device.limits.maxStorageBufferBindingSize, maxBufferBytes: device.limits.maxBufferSize };
+}
+
 /** Throws what went wrong on the device since the last look. */
 export function check(gpu: Gpu): void {
   const [first] = gpu.failures;

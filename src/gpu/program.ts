@@ -111,6 +111,24 @@ export function submit(gpu: Gpu, programs: readonly Program[]): void {
   gpu.counters.submits++;
 }
 
+/** Copies bytes between buffers on the device, all in one submit. Offsets and sizes are multiples of 4. */
+export function copyRanges(
+  gpu: Gpu,
+  copies: readonly { readonly from: BufferRange; readonly to: BufferRange }[],
+): void {
+  const encoder = gpu.device.createCommandEncoder();
+  for (const { from, to } of copies)
+    encoder.copyBufferToBuffer(
+      from.buffer.handle,
+      from.offset,
+      to.buffer.handle,
+      to.offset,
+      Math.min(from.bytes, to.bytes),
+    );
+  gpu.device.queue.submit([encoder.finish()]);
+  gpu.counters.submits++;
+}
+
 export function disposeProgram(gpu: Gpu, program: Program): void {
   destroyBuffer(gpu, program.arena);
 }

@@ -1,6 +1,5 @@
 import { InternalError, LimitError } from "../errors.ts";
 import type { Launch } from "../kernels/contract.ts";
-import type { Specs } from "../kernels/kernel.ts";
 import { storageBytes, type TensorSpec } from "../tensor.ts";
 import { place, type Interval } from "./arenas.ts";
 import { rateOf, type Graph, type Node, type Rate, type Storage, type Value } from "./graph.ts";
@@ -59,6 +58,15 @@ export const defaultLimits: PlanLimits = { maxBindingBytes: 2 ** 27, maxBufferBy
 /** Name of a weight's storage: a part of a table has its rows in it. */
 export function weightKey(storage: Extract<Storage, { kind: "weight" }>): string {
   return storage.rows ? `${storage.name}[${storage.rows[0]}:${storage.rows[1]}]` : storage.name;
+}
+
+/** The weights that a graph reads, by `weightKey`. */
+export function weightsOf({ nodes }: Pick<Graph, "nodes">): Map<string, Value> {
+  const found = new Map<string, Value>();
+  for (const { inputs } of nodes) {
+    for (const v of Object.values(inputs)) if (v?.storage.kind === "weight") found.set(weightKey(v.storage), v);
+  }
+  return found;
 }
 
 /** Orders a graph, gives every intermediate its place and every op its launch.

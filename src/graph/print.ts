@@ -22,7 +22,7 @@ export function printPlan(plan: Plan): string {
 }
 
 function showSlot(slot: Slot): string {
-  if (slot.kind === "kept" || slot.kind === "scratch")
+  if ("arena" in slot)
     return `${slot.kind === "kept" ? "K" : "S"}${slot.arena}+${slot.offset}`;
   return slot.kind === "weight" ? "w" : slot.name;
 }

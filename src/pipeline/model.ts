@@ -1,0 +1,204 @@
+import { FileError, UsageError } from "../errors.ts";
+import { bindingLimits, type Gpu } from "../gpu/device.ts";
+import { loadWeights, type LoadedWeights } from "../graph/load.ts";
+import { finish, type ActivationDtype, type GraphBuilder } from "../graph/graph.ts";
+import { fuse } from "../graph/fuse/index.ts";
+import { plan, weightsOf, type Plan } from "../graph/plan.ts";
+import type { WeightPool } from "../graph/weight-pool.ts";
+import { clipText, clipTextConfig, type ClipTextConfig } from "../models/clip-text.ts";
+import { unet, unetFactor, type UnetShape } from "../models/unet.ts";
+import { unetConfig, type UnetConfig } from "../models/unet-config.ts";
+import { vaeConfig, vaeDecoder, vaeEncoder, vaeFactor, type VaeShape } from "../models/vae.ts";
+import { vaeTinyConfig, vaeTinyDecoder, vaeTinyEncoder } from "../models/vae-tiny.ts";
+import { clipTokenizer, type ClipTokenizer } from "../text/clip-tokenizer.ts";
+import { needComponent, needScheduler, type Checkpoint, type Component } from "../weights/checkpoint.ts";
+import { readSchedulerConfig, type SchedulerConfig } from "../w2sd/schedule.ts";
+
+/** What every part of a model is loaded with. */
+export interface LoadContext {
+  readonly gpu: Gpu;
+  readonly pool: WeightPool;
+  readonly dtype: ActivationDtype;
+  /** Fusion passes left out. */
+  readonly without: readonly string[];
+  readonly onUpload?: ((component: string, loaded: number, total: number) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** CLIP's merge list, for checkpoints that come without a tokenizer. */
+  readonly merges?: (() => Promise<string>) | undefined;
+}
+
+export interface UnetPart {
+  readonly config: UnetConfig;
+  readonly factor: number;
+  readonly weights: LoadedWeights;
+  graph(shape: UnetShape): GraphBuilder;
+}
+
+export interface TextPart {
+  readonly config: ClipTextConfig;
+  readonly weights: LoadedWeights;
+  readonly tokenizer: ClipTokenizer;
+  graph(shape: { batch: number; tokens: number; clipSkip?: number }): GraphBuilder;
+}
+
+export interface VaePart {
+  /** Pixels per latent along a side. */
+  readonly factor: number;
+  readonly latentChannels: number;
+  readonly scalingFactor: number;
+  readonly weights: LoadedWeights;
+  graph(shape: VaeShape): GraphBuilder;
+}
+
+/** A graph, fused and planned for this device. */
+export function planOf({ gpu, without }: LoadContext, builder: GraphBuilder, marks = false): Plan {
+  return plan(fuse(finish(builder, marks ? builder.marks : new Map()), without), bindingLimits(gpu));
+}
+
+/** Puts on the GPU what a graph needs of a component. */
+function load(
+  { gpu, pool, signal, onUpload }: LoadContext,
+  name: string,
+  component: Component,
+  builder: GraphBuilder,
+): Promise<LoadedWeights> {
+  return loadWeights(gpu, pool, component.tensors, weightsOf(finish(builder)), builder.name, {
+    signal,
+    onProgress: (loaded, total) => onUpload?.(name, loaded, total),
+  });
+}
+
+export async function loadUnet(context: LoadContext, checkpoint: Checkpoint): Promise<UnetPart> {
+  const component = needComponent(checkpoint, "unet");
+  const file = `${checkpoint.name} unet`;
+  const config = unetConfig(component.config, `${file} config`);
+  const factor = unetFactor(config);
+  const graph = (shape: UnetShape) => unet(config, component.tensors, context.dtype, shape, file);
+  const smallest = { batch: 1, branches: 1, height: factor, width: factor, timesteps: 1, tokens: 1 };
+  return { config, factor, graph, weights: await load(context, "unet", component, graph(smallest)) };
+}
+
+export async function loadText(context: LoadContext, checkpoint: Checkpoint): Promise<TextPart> {
+  const component = needComponent(checkpoint, "text_encoder");
+  const file = `${checkpoint.name} text encoder`;
+  const config = clipTextConfig(component.config, `${file} config`);
+  const table = component.tensors.get("text_model.embeddings.token_embedding.weight");
+  const bytesPerElement = table?.dtype === "F16" || context.dtype === "f16" ? 2 : 4;
+  const splitTableRows = Math.floor(bindingLimits(context.gpu).maxBindingBytes / (config.hiddenSize * bytesPerElement));
+  const graph: TextPart["graph"] = (shape) =>
+    clipText(config, component.tensors, context.dtype, { ...shape, splitTableRows }, file);
+  const tokenizer = await tokenizerOf(context, checkpoint);
+  return {
+    config,
+    tokenizer,
+    graph,
+    weights: await load(context, "text_encoder", component, graph({ batch: 1, tokens: 1 })),
+  };
+}
+
+async function tokenizerOf({ merges }: LoadContext, checkpoint: Checkpoint): Promise<ClipTokenizer> {
+  const files = checkpoint.tokenizer ?? {};
+  if (files.merges !== undefined || files.tokenizerJson !== undefined) return clipTokenizer(files);
+  if (!merges)
+    throw new FileError(`${checkpoint.name} has no tokenizer`, "supply CLIP's merge list (assets/clip-merges.txt)");
+  return clipTokenizer({ ...files, merges: await merges() });
+}
+
+/** The VAE's decoder, or its encoder. */
+export async function loadVae(
+  context: LoadContext,
+  checkpoint: Checkpoint,
+  side: "decoder" | "encoder" = "decoder",
+): Promise<VaePart> {
+  const component = needComponent(checkpoint, "vae");
+  const { tensors, config: json } = component;
+  const file = `${checkpoint.name} vae`;
+  const { dtype } = context;
+  const make = sidesOf(json, file);
+  const graph = (shape: VaeShape) => make[side](tensors, dtype, shape, file);
+  const { factor, latentChannels, scalingFactor } = make;
+  const least = side === "encoder" ? factor : 1;
+  const weights = await load(context, `vae_${side}`, component, graph({ batch: 1, height: least, width: least }));
+  return { factor, latentChannels, scalingFactor, graph, weights };
+}
+
+type Side = (tensors: Component["tensors"], dtype: ActivationDtype, shape: VaeShape, file: string) => GraphBuilder;
+type Sides = {
+  readonly decoder: Side;
+  readonly encoder: Side;
+  readonly factor: number;
+  readonly latentChannels: number;
+  readonly scalingFactor: number;
+};
+
+function sidesOf(json: Component["config"], file: string): Sides {
+  return json["_class_name"] === "AutoencoderTiny" ? tinySides(json, file) : fullSides(json, file);
+}
+
+function fullSides(json: Component["config"], file: string): Sides {
+  const config = vaeConfig(json, `${file} config`);
+  const { latentChannels, scalingFactor } = config;
+  return {
+    decoder: (...a) => vaeDecoder(config, ...a),
+    encoder: (...a) => vaeEncoder(config, ...a),
+    factor: vaeFactor(config.channels),
+    latentChannels,
+    scalingFactor,
+  };
+}
+
+function tinySides(json: Component["config"], file: string): Sides {
+  const config = vaeTinyConfig(json, `${file} config`);
+  const { latentChannels, scalingFactor } = config;
+  const factor = vaeFactor(config.decoderBlocks);
+  return {
+    decoder: (...a) => vaeTinyDecoder(config, ...a),
+    encoder: (...a) => vaeTinyEncoder(config, ...a),
+    factor,
+    latentChannels,
+    scalingFactor,
+  };
+}
+
+/** What a checkpoint's configs say, before any tensor is loaded. */
+export interface ModelFacts {
+  readonly name: string;
+  readonly latentChannels: number;
+  /** Latent side that the UNet was trained on. */
+  readonly sampleSize: number;
+  /** What the latents' sides must divide by. */
+  readonly unetFactor: number;
+  /** Pixels per latent along a side. */
+  readonly vaeFactor: number;
+  readonly scheduler: SchedulerConfig;
+}
+
+/** @throws {FileError} a config asks for what this engine does not do */
+export function factsOf(checkpoint: Checkpoint): ModelFacts {
+  const { name } = checkpoint;
+  const config = unetConfig(needComponent(checkpoint, "unet").config, `${name} unet config`);
+  return {
+    name,
+    latentChannels: config.inChannels,
+    sampleSize: config.sampleSize,
+    unetFactor: unetFactor(config),
+    vaeFactor: checkpoint.vae ? sidesOf(checkpoint.vae.config, `${name} vae`).factor : 8,
+    scheduler: readSchedulerConfig(needScheduler(checkpoint)),
+  };
+}
+
+/** What the networks of a pair must agree on, since latents and noise levels are all that passes between them.
+ *  @throws {UsageError} with both numbers */
+export function checkPair(strong: ModelFacts, weak: ModelFacts): void {
+  const differ = (what: string, a: unknown, b: unknown) => {
+    if (a !== b) {
+      throw new UsageError(
+        `the pair does not fit: ${what} is ${String(a)} in ${strong.name} and ${String(b)} in ${weak.name}`,
+        "weak and strong must share the latent space and the noise schedule",
+      );
+    }
+  };
+  differ("the number of latent channels", strong.latentChannels, weak.latentChannels);
+  for (const key of ["trainSteps", "betaStart", "betaEnd", "betaSchedule"] as const)
+    differ(key, strong.scheduler[key], weak.scheduler[key]);
+}

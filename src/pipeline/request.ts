@@ -1,0 +1,138 @@
+import { UsageError } from "../errors.ts";
+import {
+  branches,
+  legRows,
+  type Inversion,
+  type Leg,
+  type LegRow,
+  type LegSpec,
+  type QueryPoint,
+} from "../w2sd/legs.ts";
+import type { StepProgress } from "../w2sd/sample.ts";
+import type { TimestepSpacing } from "../w2sd/schedule.ts";
+import type { ModelFacts } from "./model.ts";
+
+/** One leg of the reflection: what differs from the ordinary step. */
+export interface LegRequest {
+  /** Default 1: the conditional prediction alone. */
+  readonly guidanceScale?: number | undefined;
+  /** Default: the request's prompt and negative prompt. */
+  readonly prompt?: string | undefined;
+  readonly negativePrompt?: string | undefined;
+}
+
+/** The reflection of W2SD; leave it out for plain DDIM. */
+export interface ReflectionRequest {
+  /** DOWN: the strong model. */
+  readonly strong?: LegRequest | undefined;
+  /** UP: the weak model if the pipeline has one, else the same model under another condition. */
+  readonly weak?: LegRequest | undefined;
+  /** λ: reflected steps, from the noisiest. Default: all but the last. */
+  readonly lambda?: number | undefined;
+  readonly inversion?: Inversion | undefined;
+  readonly query?: QueryPoint | undefined;
+  /** α: 1 is the paper. */
+  readonly alpha?: number | undefined;
+  readonly repeats?: number | undefined;
+}
+
+export interface GenerateRequest {
+  readonly prompt: string;
+  readonly negativePrompt?: string | undefined;
+  /** Default 1. */
+  readonly seed?: number | undefined;
+  /** T. Default 50. */
+  readonly steps?: number | undefined;
+  /** Of the ordinary steps. Default 5.5. */
+  readonly guidanceScale?: number | undefined;
+  readonly reflection?: ReflectionRequest | undefined;
+  /** Pixels. Default: the size the UNet was trained on. */
+  readonly width?: number | undefined;
+  readonly height?: number | undefined;
+  readonly spacing?: TimestepSpacing | undefined;
+  /** Layers of the text encoder left out at its end. */
+  readonly clipSkip?: number | undefined;
+  /** Start from these instead of seeded noise: [1, C, h, w] f32. */
+  readonly latents?: Float32Array | undefined;
+  /** `torch`: torch's CPU generator, as diffusers and ComfyUI use it. `philox`: the GPU generator that other programs emulate. */
+  readonly generator?: "torch" | "philox" | undefined;
+  /** Also read back the final latents: a second read-back. */
+  readonly returnLatents?: boolean | undefined;
+  readonly onStep?: ((progress: StepProgress) => void) | undefined;
+  /** Each dispatch's pipeline as it becomes ready. */
+  readonly onPipeline?: ((ready: number, total: number) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A leg of the run: which model it asks, about which prompts, on which latent. */
+export interface LegPlan {
+  readonly leg: Leg;
+  readonly side: "main" | "weak";
+  /** Unconditional first, if both are evaluated. */
+  readonly prompts: readonly string[];
+  readonly query: "x" | "y";
+  /** Legs with equal keys share one executable. */
+  readonly key: string;
+}
+
+/** A request worked out: everything that can be known before a tensor is loaded. */
+export interface RunPlan {
+  readonly rows: readonly LegRow[];
+  readonly legs: readonly LegPlan[];
+  /** Latent height and width. */
+  readonly h: number;
+  readonly w: number;
+}
+
+/** Works a request out for one model or a pair.
+ *  @throws {UsageError} a number is out of range, or a side does not divide by the VAE's factor times the UNets' */
+export function planRun(request: GenerateRequest, main: ModelFacts, weakModel?: ModelFacts): RunPlan {
+  const weak = weakModel ?? main;
+  const { reflection, steps = 50, spacing } = request;
+  const spec = (model: ModelFacts, guidanceScale: number): LegSpec => ({
+    guidanceScale,
+    predictionType: model.scheduler.predictionType,
+  });
+  const scales = {
+    main: request.guidanceScale ?? 5.5,
+    down: reflection?.strong?.guidanceScale ?? 1,
+    up: reflection?.weak?.guidanceScale ?? 1,
+  };
+  const rows = legRows({
+    scheduler: main.scheduler,
+    steps,
+    spacing,
+    main: spec(main, scales.main),
+    reflection: reflection && { ...reflection, down: spec(main, scales.down), up: spec(weak, scales.up) },
+  });
+  const leg = (name: Leg, side: "main" | "weak", own?: LegRequest): LegPlan => {
+    const prompt = own?.prompt ?? request.prompt;
+    const negative = own?.negativePrompt ?? request.negativePrompt ?? "";
+    const scale = scales[name];
+    const prompts = branches(scale) === 2 ? [negative, prompt] : [scale === 0 ? negative : prompt];
+    const query = rows.find((r) => r.leg === name)!.query;
+    return { leg: name, side, prompts, query, key: JSON.stringify([side, prompts, query]) };
+  };
+  const legs = [leg("main", "main")];
+  if (rows.some((r) => r.leg === "up"))
+    legs.push(leg("down", "main", reflection?.strong), leg("up", weakModel ? "weak" : "main", reflection?.weak));
+  return { rows, legs, ...latentSize(request, main, weak) };
+}
+
+function latentSize(request: GenerateRequest, main: ModelFacts, weak: ModelFacts): { h: number; w: number } {
+  const trained = main.sampleSize * main.vaeFactor;
+  const { width = trained, height = trained } = request;
+  const unit = main.vaeFactor * Math.max(main.unetFactor, weak.unetFactor);
+  for (const [name, side] of [
+    ["width", width],
+    ["height", height],
+  ] as const) {
+    if (!Number.isInteger(side) || side <= 0 || side % unit !== 0) {
+      throw new UsageError(
+        `${name} ${side} is no positive multiple of ${unit}`,
+        `the VAE divides by ${main.vaeFactor}, the UNet by ${unit / main.vaeFactor}; the nearest is ${Math.max(unit, Math.round(side / unit) * unit) || unit}`,
+      );
+    }
+  }
+  return { h: height / main.vaeFactor, w: width / main.vaeFactor };
+}
