@@ -8,6 +8,7 @@ import expandCode from "../../shaders/expand.wgsl";
 import gegluCode from "../../shaders/geglu.wgsl";
 import groupNormCode from "../../shaders/group-norm.wgsl";
 import groupNormStatsCode from "../../shaders/group-norm-stats.wgsl";
+import layerNormCode from "../../shaders/layer-norm.wgsl";
 import matmulCode from "../../shaders/matmul.wgsl";
 import matmulAnyCode from "../../shaders/matmul-any.wgsl";
 import sliceCode from "../../shaders/slice.wgsl";
@@ -449,6 +450,64 @@ export const groupNormStats = {
     "WIDTH": 4,
     "SPAN": 16,
     "WG": 256
+  }
+} as const satisfies Contract;
+
+export const layerNorm = {
+  "code": layerNormCode,
+  "name": "layer-norm",
+  "uses": [
+    "wide"
+  ],
+  "bindings": [
+    {
+      "name": "x",
+      "access": "read"
+    },
+    {
+      "name": "weight",
+      "access": "read"
+    },
+    {
+      "name": "bias",
+      "access": "read"
+    },
+    {
+      "name": "y",
+      "access": "write"
+    }
+  ],
+  "params": {
+    "bytes": 16,
+    "fields": {
+      "rows": {
+        "type": "u32",
+        "offset": 0
+      },
+      "channels": {
+        "type": "u32",
+        "offset": 4
+      },
+      "eps": {
+        "type": "f32",
+        "offset": 8
+      },
+      "gridX": {
+        "type": "u32",
+        "offset": 12
+      }
+    }
+  },
+  "overrides": {
+    "WG": 64,
+    "LANES": 8
+  },
+  "alias": {
+    "stored": "vec4<f32>",
+    "wide": "vec4<f32>"
+  },
+  "consts": {
+    "WIDTH": 4
   }
 } as const satisfies Contract;
 
