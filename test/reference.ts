@@ -2,6 +2,7 @@
 // Letters: N H W C feature maps; B T D batch, tokens, width; M N K matrices; G groups.
 
 export * from "./reference/norm-attention.ts";
+export * from "./reference/pointwise.ts";
 
 /** y[i] = a[i] + scale·b[i mod B] */
 export function add(a: Float64Array, b: Float64Array, scale = 1): Float64Array {
