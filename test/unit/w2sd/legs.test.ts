@@ -16,15 +16,7 @@ import {
 } from "../../../src/w2sd/legs.ts";
 import { readSchedulerConfig, sdxlScheduler, type PredictionType } from "../../../src/w2sd/schedule.ts";
 import { halves, quantileStarts } from "../../../src/w2sd/toy.ts";
-import {
-  gaussian,
-  gaussianMixture,
-  guided,
-  sampleReference,
-  sdAlphaBar,
-  type Denoiser,
-  type ReferenceRun,
-} from "../../reference-w2sd.ts";
+import { gaussian, gaussianMixture, guided, sampleReference, sdAlphaBar, type Denoiser } from "../../reference-w2sd.ts";
 
 /** A leg's model: its two branches as noise predictions. */
 interface Model {
