@@ -100,7 +100,7 @@ export interface RunResult {
 
 export const toyMethods = ["w2sd", "ddim", "autoguidance"] as const;
 
-interface ToyOptions extends ReflectionOptions {
+export interface ToyOptions extends ReflectionOptions {
   readonly steps: number;
   readonly method: (typeof toyMethods)[number];
   /** Guidance weight of autoguidance. */

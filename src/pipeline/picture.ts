@@ -12,6 +12,7 @@ import type { VaePart } from "./model.ts";
 export interface Picture {
   readonly width: number;
   readonly height: number;
+  readonly channels: 4;
   readonly data: Uint8ClampedArray;
 }
 
@@ -63,5 +64,5 @@ function picture(bytes: Uint8Array, width: number, height: number): Picture {
       "f16 overflow or extreme guidance: try dtype f32, or guidance scales nearer to 1",
     );
   }
-  return { width, height, data: new Uint8ClampedArray(bytes.buffer, bytes.byteOffset, bytes.byteLength) };
+  return { width, height, channels: 4, data: new Uint8ClampedArray(bytes.buffer, bytes.byteOffset, bytes.byteLength) };
 }

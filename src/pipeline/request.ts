@@ -46,6 +46,8 @@ export interface GenerateRequest {
   /** Of the ordinary steps. Default 5.5. */
   readonly guidanceScale?: number | undefined;
   readonly reflection?: ReflectionRequest | undefined;
+  /** Whose ordinary steps these are: `weak` gives the weak model's own picture. Default `main`. */
+  readonly side?: "main" | "weak" | undefined;
   /** Pixels. Default: the size the UNet was trained on. */
   readonly width?: number | undefined;
   readonly height?: number | undefined;
@@ -88,7 +90,8 @@ export interface RunPlan {
  *  @throws {UsageError} a number is out of range, or a side does not divide by the VAE's factor times the UNets' */
 export function planRun(request: GenerateRequest, main: ModelFacts, weakModel?: ModelFacts): RunPlan {
   const weak = weakModel ?? main;
-  const { reflection, steps = 50, spacing } = request;
+  const { reflection, steps = 50, spacing, side = "main" } = request;
+  if (side === "weak" && !weakModel) throw new UsageError("side weak: the pipeline has no weak model");
   const spec = (model: ModelFacts, guidanceScale: number): LegSpec => ({
     guidanceScale,
     predictionType: model.scheduler.predictionType,
@@ -102,18 +105,18 @@ export function planRun(request: GenerateRequest, main: ModelFacts, weakModel?: 
     scheduler: main.scheduler,
     steps,
     spacing,
-    main: spec(main, scales.main),
+    main: spec(side === "weak" ? weak : main, scales.main),
     reflection: reflection && { ...reflection, down: spec(main, scales.down), up: spec(weak, scales.up) },
   });
-  const leg = (name: Leg, side: "main" | "weak", own?: LegRequest): LegPlan => {
+  const leg = (name: Leg, model: "main" | "weak", own?: LegRequest): LegPlan => {
     const prompt = own?.prompt ?? request.prompt;
     const negative = own?.negativePrompt ?? request.negativePrompt ?? "";
     const scale = scales[name];
     const prompts = branches(scale) === 2 ? [negative, prompt] : [scale === 0 ? negative : prompt];
     const query = rows.find((r) => r.leg === name)!.query;
-    return { leg: name, side, prompts, query, key: JSON.stringify([side, prompts, query]) };
+    return { leg: name, side: model, prompts, query, key: JSON.stringify([model, prompts, query]) };
   };
-  const legs = [leg("main", "main")];
+  const legs = [leg("main", side)];
   if (rows.some((r) => r.leg === "up"))
     legs.push(leg("down", "main", reflection?.strong), leg("up", weakModel ? "weak" : "main", reflection?.weak));
   return { rows, legs, ...latentSize(request, main, weak) };
