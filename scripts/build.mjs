@@ -4,7 +4,6 @@ import { mkdirSync, readdirSync, renameSync, rmSync, statSync, utimesSync, write
 import { isBuiltin } from "node:module";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import { build } from "esbuild";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const dist = join(root, "dist");
@@ -45,6 +44,7 @@ const noNodeBuiltins = {
 };
 
 export async function buildAll({ types = false } = {}) {
+  const { build } = await import("esbuild");
   // Taken before reading the sources: what changes meanwhile is built again next time.
   const started = new Date();
   const common = {

@@ -42,14 +42,14 @@ function run(name, args, adapter) {
 /** Adapters to test on, in order, and what to say about those that are missing. */
 async function chooseAdapters() {
   await ensureBuilt();
-  const { findAdapter, adapterLine } = await import("../dist/node.js");
+  const { findAdapter } = await import("../dist/node.js");
   const found = [];
   const missing = [];
   const look = async (adapter) => {
     try {
-      const line = adapterLine(await findAdapter({ adapter }));
+      const { name, software } = await findAdapter({ adapter });
       found.push(adapter);
-      console.log(line);
+      console.log(`${adapter}: ${name}${software ? ", software" : ""}`);
     } catch (error) {
       if (error.name !== "AdapterError") throw error;
       missing.push(error.message);

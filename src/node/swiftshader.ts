@@ -5,7 +5,6 @@ import { constants, homedir, tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { brotliDecompress } from "node:zlib";
-import { parseTar } from "nanotar";
 
 /** The npm package that carries SwiftShader for Linux x64, beside a headless browser. */
 export const SWIFTSHADER_PACKAGE = "@sparticuz/chromium";
@@ -75,6 +74,7 @@ function filesIn(folder: string): SwiftShader {
 }
 
 async function unpack(source: string, folder: string): Promise<void> {
+  const { parseTar } = await import("nanotar");
   const tar = await promisify(brotliDecompress)(await readFile(join(source, "bin", "swiftshader.tar.br")));
   const entries = parseTar(tar);
   for (const name of [DRIVER, DRIVER_JSON, LOADER]) {

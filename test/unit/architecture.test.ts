@@ -13,6 +13,8 @@ const layers = [
   ["models"],
   ["w2sd"],
   ["pipeline"],
+  ["load"],
+  ["api"],
   ["index"],
   ["node", "worker", "element"],
   ["cli"],
