@@ -16,6 +16,8 @@ export interface Header {
 
 export const damaged = "the file is damaged or not safetensors: fetch it again from where it came from";
 
+const metadataKey = "__metadata__";
+
 /** A safetensors header, read by a parser of just this shape of JSON.
  *
  *  Not `JSON.parse`: that keeps the last of two equal keys, so that two readers can see different tensors in one file; it
@@ -24,11 +26,13 @@ export const damaged = "the file is damaged or not safetensors: fetch it again f
  *  @throws {FileError} anything that is not exactly a header   @see formats of the safetensors reference reader */
 export function parseHeader(text: string, fileName: string, maxEntries: number): Header {
   let at = 0;
-  let where = "the header";
+  let within: string | undefined;
   const metadata = new Map<string, string>();
   const tensors = new Map<string, HeaderEntry>();
 
   const fail = (what: string): never => {
+    const where =
+      within === undefined ? "the header" : within === metadataKey ? quote(within) : `tensor ${quote(within)}`;
     throw new FileError(`${fileName}: ${where}: ${what} at character ${at}`, damaged);
   };
   const skipSpace = (): void => {
@@ -78,7 +82,7 @@ export function parseHeader(text: string, fileName: string, maxEntries: number):
   const readInteger = (): number => {
     skipSpace();
     const first = at;
-    while (at < text.length && "+-.0123456789eE".includes(text[at]!)) at++;
+    while (at < text.length && isOfNumber(text.charCodeAt(at))) at++;
     const digits = text.slice(first, at);
     if (digits === "") fail(`a number expected, ${found()} found`);
     if (!/^(0|[1-9][0-9]*)$/.test(digits)) fail(`${quote(digits)} is not a plain non-negative integer`);
@@ -126,29 +130,34 @@ export function parseHeader(text: string, fileName: string, maxEntries: number):
   };
 
   const readMetadata = (): void => {
-    where = "'__metadata__'";
+    within = metadataKey;
     readMembers((key) => {
       if (metadata.has(key)) fail(`a second ${quote(key)}`);
       metadata.set(key, readString());
     });
-    where = "the header";
+    within = undefined;
   };
 
   let sawMetadata = false;
   readMembers((key) => {
-    if (key === "__metadata__") {
-      if (sawMetadata) fail("a second '__metadata__'");
+    if (key === metadataKey) {
+      if (sawMetadata) fail(`a second ${quote(key)}`);
       sawMetadata = true;
       readMetadata();
       return;
     }
     if (tensors.has(key)) fail(`a second tensor ${quote(key)}`);
     if (tensors.size >= maxEntries) fail(`more than ${maxEntries} tensors`);
-    where = `tensor ${quote(key)}`;
+    within = key;
     tensors.set(key, readEntry());
-    where = "the header";
+    within = undefined;
   });
   skipSpace();
   if (at < text.length) fail(`${found()} after the end`);
   return { metadata, tensors };
+}
+
+/** A character that may occur in a JSON number: all are taken, so that the message shows the whole of a wrong one. */
+function isOfNumber(c: number): boolean {
+  return (c >= 0x30 && c <= 0x39) || c === 0x2b || c === 0x2d || c === 0x2e || c === 0x45 || c === 0x65;
 }

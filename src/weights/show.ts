@@ -1,10 +1,10 @@
 /** Text from a file, fit for a message or a terminal: control characters escaped, cut to `most` characters, quoted. */
-export function quote(text: string, most = 100): string {
+export function quote(text: string, most = 160): string {
   return `'${printable(text, most)}'`;
 }
 
 /** As `quote`, without the quotes. */
-export function printable(text: string, most = 100): string {
+export function printable(text: string, most = 160): string {
   const cut = text.length > most ? `${text.slice(0, most)}…` : text;
   // C0, DEL, C1, the bidi controls and lone surrogates: what could forge or hide terminal output.
   return cut.replace(/[\p{Cc}\p{Cf}\p{Cs}\u2028\u2029]/gu, (c) => `\\u{${c.codePointAt(0)!.toString(16)}}`);

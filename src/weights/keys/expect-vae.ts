@@ -78,7 +78,7 @@ function expectTiny(read: ConfigReader): ExpectedTensors {
   const list = shapeList();
 
   const down = read.counts("encoder_block_out_channels", [64, 64, 64, 64]);
-  const encoderBlocks = read.countPerLevel("num_encoder_blocks", down.length, 1, maxLayers);
+  const encoderBlocks = blocksPerLevel(read, "num_encoder_blocks", down.length, [1, 3, 3, 3]);
   let layer = 0;
   const encoder = (): string => `encoder.layers.${layer++}`;
   down.forEach((width, level) => {
@@ -89,7 +89,7 @@ function expectTiny(read: ConfigReader): ExpectedTensors {
   list.conv(encoder(), latent, down[down.length - 1]!, 3);
 
   const up = read.counts("decoder_block_out_channels", [64, 64, 64, 64]);
-  const decoderBlocks = read.countPerLevel("num_decoder_blocks", up.length, 1, maxLayers);
+  const decoderBlocks = blocksPerLevel(read, "num_decoder_blocks", up.length, [3, 3, 3, 1]);
   list.conv("decoder.layers.0", up[0]!, latent, 3);
   layer = 2; // an activation
   up.forEach((width, level) => {
@@ -99,6 +99,17 @@ function expectTiny(read: ConfigReader): ExpectedTensors {
     list.conv(`decoder.layers.${layer++}`, final ? read.count("out_channels", 3) : width, width, 3, final);
   });
   return list.shapes;
+}
+
+function blocksPerLevel(
+  read: ConfigReader,
+  key: string,
+  levels: number,
+  fallback: readonly number[],
+): readonly number[] {
+  const blocks = read.counts(key, fallback, maxLayers);
+  if (blocks.length === levels) return blocks;
+  throw new FileError(`${read.file}: '${key}' has ${blocks.length} entries for ${levels} levels`);
 }
 
 function tinyBlock(list: ShapeList, name: string, width: number): void {
