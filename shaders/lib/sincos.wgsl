@@ -14,7 +14,7 @@ fn sincos_quarter(q: u32, r: f32) -> vec2f {
 fn sincos_turns(turns: u32, half: i32) -> vec2f {
   let q = (turns + 0x20000000u) >> 30u;
   let rest = 2 * bitcast<i32>(turns - (q << 30u)) + half;
-  return sincos_quarter(q, f32(rest) * 7.3145904e-10); // 2π/2^33
+  return sincos_quarter(q, f32(rest) * 7.314590396335798e-10); // 2π/2^33
 }
 
 // (sin, cos) of x for |x| < 2^23: the fraction of x/2π, from the mantissa and 64 bits of 1/2π shifted by the exponent

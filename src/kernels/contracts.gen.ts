@@ -2,15 +2,22 @@
 import type { Contract } from "./contract.ts";
 import activationCode from "../../shaders/activation.wgsl";
 import addCode from "../../shaders/add.wgsl";
+import advanceCode from "../../shaders/advance.wgsl";
+import attentionCode from "../../shaders/attention.wgsl";
 import concatCode from "../../shaders/concat.wgsl";
+import ddimStepCode from "../../shaders/ddim-step.wgsl";
 import embeddingCode from "../../shaders/embedding.wgsl";
 import expandCode from "../../shaders/expand.wgsl";
 import gegluCode from "../../shaders/geglu.wgsl";
+import gmmEpsCode from "../../shaders/gmm-eps.wgsl";
 import groupNormCode from "../../shaders/group-norm.wgsl";
 import groupNormStatsCode from "../../shaders/group-norm-stats.wgsl";
 import layerNormCode from "../../shaders/layer-norm.wgsl";
 import matmulCode from "../../shaders/matmul.wgsl";
 import matmulAnyCode from "../../shaders/matmul-any.wgsl";
+import noiseCode from "../../shaders/noise.wgsl";
+import repackCode from "../../shaders/repack.wgsl";
+import rgbaCode from "../../shaders/rgba.wgsl";
 import sliceCode from "../../shaders/slice.wgsl";
 import timestepEmbeddingCode from "../../shaders/timestep-embedding.wgsl";
 import upsampleNearestCode from "../../shaders/upsample-nearest.wgsl";
@@ -18,6 +25,7 @@ import activationLibrary from "../../shaders/lib/activation.wgsl";
 import activationWideLibrary from "../../shaders/lib/activation-wide.wgsl";
 import activationWideScalarLibrary from "../../shaders/lib/activation-wide-scalar.wgsl";
 import mulHighLibrary from "../../shaders/lib/mul-high.wgsl";
+import samplerStateLibrary from "../../shaders/lib/sampler-state.wgsl";
 import sincosLibrary from "../../shaders/lib/sincos.wgsl";
 import weightLibrary from "../../shaders/lib/weight.wgsl";
 import weightPackedLibrary from "../../shaders/lib/weight-packed.wgsl";
@@ -32,6 +40,7 @@ export const libraries = {
   "activation-wide": activationWideLibrary,
   "activation-wide-scalar": activationWideScalarLibrary,
   "mul-high": mulHighLibrary,
+  "sampler-state": samplerStateLibrary,
   "sincos": sincosLibrary,
   "weight": weightLibrary,
   "weight-packed": weightPackedLibrary,
@@ -130,6 +139,96 @@ export const add = {
   "consts": {}
 } as const satisfies Contract;
 
+export const advance = {
+  "code": advanceCode,
+  "name": "advance",
+  "uses": [
+    "sampler-state"
+  ],
+  "bindings": [
+    {
+      "name": "schedule",
+      "access": "read"
+    },
+    {
+      "name": "state",
+      "access": "write"
+    }
+  ],
+  "params": {
+    "bytes": 0,
+    "fields": {}
+  },
+  "overrides": {
+    "WG": 1
+  },
+  "alias": {},
+  "consts": {}
+} as const satisfies Contract;
+
+export const attention = {
+  "code": attentionCode,
+  "name": "attention",
+  "uses": [
+    "wide"
+  ],
+  "bindings": [
+    {
+      "name": "q",
+      "access": "read"
+    },
+    {
+      "name": "k",
+      "access": "read"
+    },
+    {
+      "name": "v",
+      "access": "read"
+    },
+    {
+      "name": "y",
+      "access": "write"
+    }
+  ],
+  "params": {
+    "bytes": 20,
+    "fields": {
+      "queries": {
+        "type": "u32",
+        "offset": 0
+      },
+      "keys": {
+        "type": "u32",
+        "offset": 4
+      },
+      "heads": {
+        "type": "u32",
+        "offset": 8
+      },
+      "keyBatch": {
+        "type": "u32",
+        "offset": 12
+      },
+      "scale": {
+        "type": "f32",
+        "offset": 16
+      }
+    }
+  },
+  "overrides": {
+    "WG": 64,
+    "CAUSAL": false
+  },
+  "alias": {
+    "stored": "vec4<f32>",
+    "wide": "vec4<f32>"
+  },
+  "consts": {
+    "D": 10,
+    "KEYS": 4
+  }
+} as const satisfies Contract;
+
 export const concat = {
   "code": concatCode,
   "name": "concat",
@@ -174,6 +273,56 @@ export const concat = {
   },
   "alias": {
     "stored": "vec4<f32>"
+  },
+  "consts": {}
+} as const satisfies Contract;
+
+export const ddimStep = {
+  "code": ddimStepCode,
+  "name": "ddim-step",
+  "uses": [
+    "sampler-state"
+  ],
+  "bindings": [
+    {
+      "name": "state",
+      "access": "read"
+    },
+    {
+      "name": "output",
+      "access": "read"
+    },
+    {
+      "name": "x",
+      "access": "write"
+    },
+    {
+      "name": "y",
+      "access": "write"
+    }
+  ],
+  "params": {
+    "bytes": 12,
+    "fields": {
+      "count": {
+        "type": "u32",
+        "offset": 0
+      },
+      "branches": {
+        "type": "u32",
+        "offset": 4
+      },
+      "gridX": {
+        "type": "u32",
+        "offset": 8
+      }
+    }
+  },
+  "overrides": {
+    "WG": 64
+  },
+  "alias": {
+    "elem": "f32"
   },
   "consts": {}
 } as const satisfies Contract;
@@ -328,6 +477,66 @@ export const geglu = {
     "stored": "vec4<f32>",
     "wide": "vec4<f32>"
   },
+  "consts": {}
+} as const satisfies Contract;
+
+export const gmmEps = {
+  "code": gmmEpsCode,
+  "name": "gmm-eps",
+  "uses": [
+    "sampler-state"
+  ],
+  "bindings": [
+    {
+      "name": "state",
+      "access": "read"
+    },
+    {
+      "name": "x",
+      "access": "read"
+    },
+    {
+      "name": "y",
+      "access": "read"
+    },
+    {
+      "name": "mixture",
+      "access": "read"
+    },
+    {
+      "name": "output",
+      "access": "write"
+    }
+  ],
+  "params": {
+    "bytes": 20,
+    "fields": {
+      "count": {
+        "type": "u32",
+        "offset": 0
+      },
+      "modes": {
+        "type": "u32",
+        "offset": 4
+      },
+      "variance": {
+        "type": "f32",
+        "offset": 8
+      },
+      "outputOffset": {
+        "type": "u32",
+        "offset": 12
+      },
+      "gridX": {
+        "type": "u32",
+        "offset": 16
+      }
+    }
+  },
+  "overrides": {
+    "WG": 64
+  },
+  "alias": {},
   "consts": {}
 } as const satisfies Contract;
 
@@ -656,6 +865,152 @@ export const matmulAny = {
   "alias": {
     "elem": "f32",
     "wscalar": "f32"
+  },
+  "consts": {}
+} as const satisfies Contract;
+
+export const noise = {
+  "code": noiseCode,
+  "name": "noise",
+  "uses": [
+    "mul-high",
+    "sincos"
+  ],
+  "bindings": [
+    {
+      "name": "y",
+      "access": "write"
+    }
+  ],
+  "params": {
+    "bytes": 20,
+    "fields": {
+      "count": {
+        "type": "u32",
+        "offset": 0
+      },
+      "seedLow": {
+        "type": "u32",
+        "offset": 4
+      },
+      "seedHigh": {
+        "type": "u32",
+        "offset": 8
+      },
+      "offset": {
+        "type": "u32",
+        "offset": 12
+      },
+      "gridX": {
+        "type": "u32",
+        "offset": 16
+      }
+    }
+  },
+  "overrides": {
+    "WG": 64
+  },
+  "alias": {},
+  "consts": {}
+} as const satisfies Contract;
+
+export const repack = {
+  "code": repackCode,
+  "name": "repack",
+  "uses": [],
+  "bindings": [
+    {
+      "name": "raw",
+      "access": "read"
+    },
+    {
+      "name": "y",
+      "access": "write"
+    }
+  ],
+  "params": {
+    "bytes": 28,
+    "fields": {
+      "rowBegin": {
+        "type": "u32",
+        "offset": 0
+      },
+      "rows": {
+        "type": "u32",
+        "offset": 4
+      },
+      "O": {
+        "type": "u32",
+        "offset": 8
+      },
+      "I": {
+        "type": "u32",
+        "offset": 12
+      },
+      "P": {
+        "type": "u32",
+        "offset": 16
+      },
+      "words": {
+        "type": "u32",
+        "offset": 20
+      },
+      "gridX": {
+        "type": "u32",
+        "offset": 24
+      }
+    }
+  },
+  "overrides": {
+    "WG": 64,
+    "SOURCE": 1,
+    "TARGET_HALF": true,
+    "ODD": false
+  },
+  "alias": {},
+  "consts": {}
+} as const satisfies Contract;
+
+export const rgba = {
+  "code": rgbaCode,
+  "name": "rgba",
+  "uses": [],
+  "bindings": [
+    {
+      "name": "x",
+      "access": "read"
+    },
+    {
+      "name": "y",
+      "access": "write"
+    }
+  ],
+  "params": {
+    "bytes": 16,
+    "fields": {
+      "count": {
+        "type": "u32",
+        "offset": 0
+      },
+      "scale": {
+        "type": "f32",
+        "offset": 4
+      },
+      "shift": {
+        "type": "f32",
+        "offset": 8
+      },
+      "gridX": {
+        "type": "u32",
+        "offset": 12
+      }
+    }
+  },
+  "overrides": {
+    "WG": 64
+  },
+  "alias": {
+    "elem": "f32"
   },
   "consts": {}
 } as const satisfies Contract;
