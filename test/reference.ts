@@ -3,6 +3,7 @@
 
 export * from "./reference/norm-attention.ts";
 export * from "./reference/pointwise.ts";
+export * from "./reference/weights.ts";
 
 /** y[i] = a[i] + scale·b[i mod B] */
 export function add(a: Float64Array, b: Float64Array, scale = 1): Float64Array {

@@ -7,14 +7,13 @@ import {
   type BufferRange,
   type GpuBuffer,
 } from "../gpu/buffers.ts";
-import { settle, type Gpu } from "../gpu/device.ts";
-import { disposeProgram, prepare, submit, type Program } from "../gpu/program.ts";
-import { repackLaunch } from "../kernels/repack.ts";
+import type { Gpu } from "../gpu/device.ts";
 import { elementCount, showShape, storageBytes } from "../tensor.ts";
 import { toFloat32 } from "../weights/convert.ts";
 import type { TensorEntry } from "../weights/safetensors.ts";
 import { defaultChunkBytes, readAhead, type ByteRange, type ByteSource } from "../weights/source.ts";
 import type { Storage, Value } from "./graph.ts";
+import { createUploader, type Uploader } from "./uploader.ts";
 import { release, share, type WeightPool } from "./weight-pool.ts";
 
 /** Weights of one model component on the GPU. */
@@ -39,9 +38,6 @@ interface Job {
   readonly storage: WeightStorage;
   readonly entry: TensorEntry;
 }
-
-/** What may be in flight on its way to the GPU before the host waits: bounds memory whatever the checkpoint's size. */
-const inFlightBytes = 32 * 2 ** 20;
 
 /** Streams the wanted tensors of a file to the GPU in the layout and dtype that the kernels want; the heap holds a few chunks at a time.
  *  @throws {FileError} a tensor is missing or of a dtype that weights do not have; nothing stays allocated then */
@@ -113,17 +109,17 @@ function rowsOf(entry: TensorEntry, [from, to]: readonly [number, number]): Tens
   };
 }
 
-/** A source that reads ahead of small reads, in one piece of a chunk's size, and hands out views of it. */
+/** A source that reads ahead of small reads, in one piece of half a chunk, and hands out views of it: one request fetches many small tensors. */
 function windowed(source: ByteSource): ByteSource {
   let start = 0;
-  let held = new Uint8Array(0);
+  let held: Uint8Array = new Uint8Array(0);
   return {
     name: source.name,
     size: source.size,
     async read(begin, end, signal) {
       if (end - begin >= defaultChunkBytes / 4) return source.read(begin, end, signal);
       if (begin < start || end > start + held.length) {
-        held = await source.read(begin, Math.min(source.size, Math.max(end, begin + defaultChunkBytes / 2)), signal);
+        held = await source.read(begin, Math.min(source.size, begin + defaultChunkBytes / 2), signal);
         start = begin;
       }
       return held.subarray(begin - start, end - start);
@@ -131,58 +127,62 @@ function windowed(source: ByteSource): ByteSource {
   };
 }
 
+/** Ranges of whole rows; a multiple of four of them, so that no 32-bit word of the destination is written from two chunks. */
+function* rowRanges({ begin, end }: TensorEntry, rows: number): Generator<ByteRange> {
+  const rowBytes = (end - begin) / Math.max(1, rows);
+  const step = Math.max(4, Math.floor(defaultChunkBytes / Math.max(1, rowBytes) / 4) * 4) * rowBytes;
+  for (let at = begin; at < end; at += step) yield { begin: at, end: Math.min(end, at + step) };
+}
+
 async function uploadTensor(
   gpu: Gpu,
   pool: WeightPool,
   uploader: Uploader,
-  job: Job,
+  { value, entry, storage }: Job,
   signal?: AbortSignal,
 ): Promise<GpuBuffer> {
-  const { value, entry, storage } = job;
-  if (entry.dtype !== "F16" && entry.dtype !== "BF16" && entry.dtype !== "F32") {
-    throw new FileError(`${entry.source.name}: tensor '${entry.name}' is ${entry.dtype}, weights are F16, BF16 or F32`);
+  const { dtype: source, shape } = entry;
+  if (source !== "F16" && source !== "BF16" && source !== "F32") {
+    throw new FileError(`${entry.source.name}: tensor '${entry.name}' is ${source}, weights are F16, BF16 or F32`);
   }
   const target = value.dtype === "f16" ? "f16" : "f32";
   const buffer = createBuffer(gpu, storageBytes(value), entry.name);
   try {
+    const [O = 1, I = 1, ...taps] = shape;
+    const P = elementCount(taps);
+    const count = elementCount(shape);
     const digests: string[] = [];
-    const [O = 1, I = 1, ...taps] = entry.shape;
-    const rowBytes = (entry.end - entry.begin) / Math.max(1, O);
-    // Whole rows, a multiple of four of them: then no 32-bit word of the destination is written from two chunks.
-    const chunkRows = Math.max(4, Math.floor(defaultChunkBytes / Math.max(1, rowBytes) / 4) * 4);
-    const plain = storage.layout === "table" && entry.dtype === (target === "f16" ? "F16" : "F32");
-    let row = 0;
-    for await (const chunk of readAhead(entry.source, rowRanges(entry, O, rowBytes, chunkRows), signal)) {
-      const rows = Math.min(chunkRows, O - row);
+    let done = 0;
+    for await (const chunk of readAhead(entry.source, rowRanges(entry, O), signal)) {
       digests.push(await digest(chunk));
+      const elements = chunk.byteLength / bytesOf[source];
       if (storage.layout === "vector") {
-        const values = toFloat32(chunk, entry.dtype);
-        writeBuffer(
-          gpu,
-          buffer,
-          row * 4 * (rowBytes / bytesOf(entry.dtype)),
-          new Uint8Array(values.buffer, values.byteOffset, values.byteLength),
-        );
-      } else if (plain) {
-        writeBuffer(gpu, buffer, row * rowBytes, chunk);
+        const values = toFloat32(chunk, source);
+        writeBuffer(gpu, buffer, 4 * done, new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
       } else {
-        const P = elementCount(taps);
-        // A table keeps its order: as a tensor of one output channel it is only converted.
-        const shape =
-          storage.layout === "table"
-            ? { O: 1, I: O * I * P, P: 1, copyOffset: row * I * P, count: rows * I * P }
-            : { O, I, P };
-        await uploader.repack(chunk, buffer, { source: entry.dtype, target, rows: [row, row + rows], ...shape });
+        // A table keeps its order: it is moved as one row per element.
+        const rowElements = storage.layout === "table" ? 1 : count / O;
+        const rows = [done / rowElements, (done + elements) / rowElements] as const;
+        const shape3 = storage.layout === "table" ? { O: count, I: 1, P: 1 } : { O, I, P };
+        await uploader.repack(chunk, buffer, { source, target, rows, ...shape3 });
       }
-      await uploader.sent(chunk.byteLength);
-      row += rows;
+      done += elements;
     }
-    if (row !== O)
-      throw new FileError(`${entry.source.name}: tensor '${entry.name}' ${showShape(entry.shape)} ended at row ${row}`);
-    const content = [storage.layout, target, entry.dtype, showShape(entry.shape), ...digests].join(" ");
-    return share(gpu, pool, content, buffer);
+    if (done !== count)
+      throw new FileError(
+        `${entry.source.name}: tensor '${entry.name}' ${showShape(shape)} ended after ${done} of ${count} elements`,
+      );
+    return share(gpu, pool, [storage.layout, target, source, showShape(shape), ...digests].join(" "), buffer);
   } catch (error) {
-    if (gpu.ledger.live.has(buffer)) destroyBuffer(gpu, buffer);
+    destroyBuffer(gpu, buffer);
     throw error;
   }
+}
+
+const bytesOf = { F16: 2, BF16: 2, F32: 4 } as const;
+
+/** Chunks are hashed one by one: the platform's own digest takes whole buffers only, and a tensor may be larger than the heap should get. */
+async function digest(chunk: Uint8Array): Promise<string> {
+  const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", chunk as Uint8Array<ArrayBuffer>));
+  return Array.from(hash, (b) => b.toString(16).padStart(2, "0")).join("");
 }

@@ -22,8 +22,7 @@ export function printPlan(plan: Plan): string {
 }
 
 function showSlot(slot: Slot): string {
-  if ("arena" in slot)
-    return `${slot.kind === "kept" ? "K" : "S"}${slot.arena}+${slot.offset}`;
+  if ("arena" in slot) return `${slot.kind === "kept" ? "K" : "S"}${slot.arena}+${slot.offset}`;
   return slot.kind === "weight" ? "w" : slot.name;
 }
 
