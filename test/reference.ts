@@ -1,6 +1,7 @@
 // Every op in f64, written from its equation: the oracle that the kernels are held to. Plain loops, row-major arrays, no cleverness.
 // Letters: N H W C feature maps; B T D batch, tokens, width; M N K matrices; G groups.
 
+export * from "./reference/linear.ts";
 export * from "./reference/norm-attention.ts";
 export * from "./reference/pointwise.ts";
 export * from "./reference/weights.ts";

@@ -5,6 +5,8 @@ import addCode from "../../shaders/add.wgsl";
 import advanceCode from "../../shaders/advance.wgsl";
 import attentionCode from "../../shaders/attention.wgsl";
 import concatCode from "../../shaders/concat.wgsl";
+import conv2dCode from "../../shaders/conv2d.wgsl";
+import conv2dAnyCode from "../../shaders/conv2d-any.wgsl";
 import ddimStepCode from "../../shaders/ddim-step.wgsl";
 import embeddingCode from "../../shaders/embedding.wgsl";
 import expandCode from "../../shaders/expand.wgsl";
@@ -273,6 +275,234 @@ export const concat = {
   },
   "alias": {
     "stored": "vec4<f32>"
+  },
+  "consts": {}
+} as const satisfies Contract;
+
+export const conv2d = {
+  "code": conv2dCode,
+  "name": "conv2d",
+  "uses": [
+    "activation",
+    "weight"
+  ],
+  "bindings": [
+    {
+      "name": "x",
+      "access": "read"
+    },
+    {
+      "name": "weight",
+      "access": "read"
+    },
+    {
+      "name": "bias",
+      "access": "read"
+    },
+    {
+      "name": "addend",
+      "access": "read"
+    },
+    {
+      "name": "residual",
+      "access": "read"
+    },
+    {
+      "name": "y",
+      "access": "write"
+    }
+  ],
+  "params": {
+    "bytes": 60,
+    "fields": {
+      "batch": {
+        "type": "u32",
+        "offset": 0
+      },
+      "inHeight": {
+        "type": "u32",
+        "offset": 4
+      },
+      "inWidth": {
+        "type": "u32",
+        "offset": 8
+      },
+      "inChannels4": {
+        "type": "u32",
+        "offset": 12
+      },
+      "kernelHeight": {
+        "type": "u32",
+        "offset": 16
+      },
+      "kernelWidth": {
+        "type": "u32",
+        "offset": 20
+      },
+      "outHeight": {
+        "type": "u32",
+        "offset": 24
+      },
+      "outWidth": {
+        "type": "u32",
+        "offset": 28
+      },
+      "outChannels4": {
+        "type": "u32",
+        "offset": 32
+      },
+      "stride": {
+        "type": "u32",
+        "offset": 36
+      },
+      "padTop": {
+        "type": "u32",
+        "offset": 40
+      },
+      "padLeft": {
+        "type": "u32",
+        "offset": 44
+      },
+      "tilesPerLine": {
+        "type": "u32",
+        "offset": 48
+      },
+      "addendStride": {
+        "type": "u32",
+        "offset": 52
+      },
+      "gridY": {
+        "type": "u32",
+        "offset": 56
+      }
+    }
+  },
+  "overrides": {
+    "WX": 16,
+    "WY": 4,
+    "ROWS": 8,
+    "ACT": 0,
+    "HAS_BIAS": false,
+    "HAS_ADDEND": false,
+    "HAS_RESIDUAL": false
+  },
+  "alias": {
+    "elem": "f32",
+    "elem4": "vec4<elem>",
+    "wvec4": "vec4<f32>"
+  },
+  "consts": {}
+} as const satisfies Contract;
+
+export const conv2dAny = {
+  "code": conv2dAnyCode,
+  "name": "conv2d-any",
+  "uses": [
+    "activation",
+    "weight-scalar"
+  ],
+  "bindings": [
+    {
+      "name": "x",
+      "access": "read"
+    },
+    {
+      "name": "weight",
+      "access": "read"
+    },
+    {
+      "name": "bias",
+      "access": "read"
+    },
+    {
+      "name": "addend",
+      "access": "read"
+    },
+    {
+      "name": "residual",
+      "access": "read"
+    },
+    {
+      "name": "y",
+      "access": "write"
+    }
+  ],
+  "params": {
+    "bytes": 60,
+    "fields": {
+      "batch": {
+        "type": "u32",
+        "offset": 0
+      },
+      "inHeight": {
+        "type": "u32",
+        "offset": 4
+      },
+      "inWidth": {
+        "type": "u32",
+        "offset": 8
+      },
+      "inChannels": {
+        "type": "u32",
+        "offset": 12
+      },
+      "kernelHeight": {
+        "type": "u32",
+        "offset": 16
+      },
+      "kernelWidth": {
+        "type": "u32",
+        "offset": 20
+      },
+      "outHeight": {
+        "type": "u32",
+        "offset": 24
+      },
+      "outWidth": {
+        "type": "u32",
+        "offset": 28
+      },
+      "outChannels": {
+        "type": "u32",
+        "offset": 32
+      },
+      "stride": {
+        "type": "u32",
+        "offset": 36
+      },
+      "padTop": {
+        "type": "u32",
+        "offset": 40
+      },
+      "padLeft": {
+        "type": "u32",
+        "offset": 44
+      },
+      "tilesPerLine": {
+        "type": "u32",
+        "offset": 48
+      },
+      "addendStride": {
+        "type": "u32",
+        "offset": 52
+      },
+      "gridY": {
+        "type": "u32",
+        "offset": 56
+      }
+    }
+  },
+  "overrides": {
+    "WG": 64,
+    "ROWS": 4,
+    "ACT": 0,
+    "HAS_BIAS": false,
+    "HAS_ADDEND": false,
+    "HAS_RESIDUAL": false
+  },
+  "alias": {
+    "elem": "f32",
+    "wscalar": "f32"
   },
   "consts": {}
 } as const satisfies Contract;
