@@ -75,12 +75,16 @@ async function auto(dawn: readonly string[]): Promise<FoundAdapter> {
   const system = await requestFromSystem(dawn);
   if (system && system.driver !== "software") return system;
   const notes: string[] = [];
-  if (!system && (await lavapipeJsons()).length > 0) notes.push(`passed over Mesa's lavapipe: ${LAVAPIPE_REFUSED}`);
+  if (!system) {
+    const named = ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"].find((name) => process.env[name]);
+    if (named) notes.push(`${named} names no Vulkan driver that Dawn accepts`);
+    else if ((await lavapipeJsons()).length > 0) notes.push(`passed over Mesa's lavapipe: ${LAVAPIPE_REFUSED}`);
+  }
   const swiftShader = await trySwiftShader(dawn);
   if (!("missing" in swiftShader)) return { ...swiftShader, notes };
   if (system) return system;
   throw new AdapterError(
-    `no WebGPU adapter: no GPU that Dawn can use; ${notes[0] ?? "no lavapipe"}; no SwiftShader, since ${swiftShader.missing}`,
+    `no WebGPU adapter: no GPU that Dawn can use; ${notes[0] ?? "no lavapipe is installed"}; no SwiftShader, since ${swiftShader.missing}`,
     `install Mesa's Vulkan drivers (24 or newer) and a Vulkan loader, or npm install --save-dev ${SWIFTSHADER_PACKAGE}`,
   );
 }
@@ -97,7 +101,10 @@ function must(trial: Trial, choice: AdapterChoice): FoundAdapter {
 
 async function tryGpu(dawn: readonly string[]): Promise<Trial> {
   const found = await requestFromSystem(dawn);
-  if (!found) return { missing: "Dawn finds no GPU" };
+  if (!found) {
+    const loader = process.platform !== "linux" || hasVulkanLoader();
+    return { missing: loader ? "Dawn finds no GPU" : "there is no Vulkan loader (libvulkan.so.1)" };
+  }
   return found.driver === "gpu" ? found : { missing: `no GPU found, only the software adapter '${found.name}'` };
 }
 

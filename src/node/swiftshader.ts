@@ -91,15 +91,19 @@ async function exists(path: string): Promise<boolean> {
   );
 }
 
-/** Whether this process can find a Vulkan loader by its usual name. */
+let systemLoader: boolean | undefined;
+
+/** Whether the system has a Vulkan loader; asked once, since a preloaded one would answer later. */
 export function hasVulkanLoader(): boolean {
-  return load(LOADER, constants.dlopen.RTLD_LAZY) === undefined;
+  systemLoader ??= load(LOADER, constants.dlopen.RTLD_LAZY) === undefined;
+  return systemLoader;
 }
 
 /** Loads a Vulkan loader into this process and keeps it there, so that a later search for `libvulkan.so.1` finds it by its
  *  name. The obvious way, LD_LIBRARY_PATH, is read only when a process starts: it would cost every command a second one.
  *  @throws {Error} the file is no library that can be loaded here */
 export function preloadVulkanLoader(path: string): void {
+  hasVulkanLoader();
   // Stay resident although Node closes what does not register as one of its own modules. glibc; not in `os.constants`.
   const RTLD_NODELETE = 0x1000;
   const error = load(path, constants.dlopen.RTLD_NOW | RTLD_NODELETE);
