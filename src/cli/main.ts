@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { AbortError, InternalError } from "../errors.ts";
+import { AbortError } from "../errors.ts";
 import { main } from "./program.ts";
 
 /** Lets stdout and stderr drain: pipes are written in the background on some systems, and exiting would cut them. */
@@ -19,7 +19,7 @@ for (const name of ["SIGINT", "SIGTERM"] as const) {
 process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
 
 const code = await main(process.argv.slice(2), {
-  engine: () => Promise.reject(new InternalError("no command that needs the engine is registered")),
+  engine: async () => (await import("./node-engine.ts")).nodeEngine,
   signal: interrupt.signal,
   print: (line) => void process.stdout.write(`${line}\n`),
 });

@@ -1,8 +1,13 @@
 import { Command } from "commander";
 import { AbortError } from "../errors.ts";
+import { demoCommand } from "./demo.ts";
 import { doctorCommand } from "./doctor.ts";
 import { reportError } from "./exit.ts";
+import { generateCommand } from "./generate.ts";
+import { inspectCommand } from "./inspect.ts";
+import { runCommand } from "./run.ts";
 import type { Terminal } from "./session.ts";
+import { toyCommand } from "./toy.ts";
 import { version } from "./version.ts";
 
 /** The command line. Usage errors are thrown instead of ending the process. */
@@ -16,7 +21,8 @@ export function program(terminal: Terminal): Command {
       "after",
       "\nExit codes: 0 ok, 1 failure, 2 usage, 3 no adapter, 4 memory or limit, 5 bad file, 130 interrupted",
     );
-  for (const command of [doctorCommand]) w2sd.addCommand(command(terminal));
+  for (const command of [generateCommand, runCommand, toyCommand, inspectCommand, doctorCommand, demoCommand])
+    w2sd.addCommand(command(terminal));
   settle(w2sd);
   return w2sd;
 }

@@ -1,6 +1,6 @@
 import { attention as attentionKernel } from "../kernels/attention.ts";
 import { geglu } from "../kernels/geglu.ts";
-import { apply, reshape, type Value } from "../graph/graph.ts";
+import { apply, mark, reshape, type Value } from "../graph/graph.ts";
 import { groupNorm, layerNorm, linear, sum, type ModelBuilder } from "./builder.ts";
 
 /** Multi-head attention of x [B, T, D] over `context` [B, Tk, Dk] (x itself for self-attention), with the output projection: softmax(QKᵀ/√d)V·W_o. */
@@ -22,7 +22,7 @@ export function spatialTransformer(m: ModelBuilder, x: Value, context: Value, na
   let y = reshape(inner, [n, h * w, c], name);
   for (let i = 0; i < options.layers; i++) y = transformerBlock(m, y, context, `${name}.transformer_blocks.${i}`, options.heads);
   const out = linear(m, reshape(y, x.shape, name), `${name}.proj_out`);
-  return sum(m, out, x, name);
+  return mark(m.g, name, sum(m, out, x, name));
 }
 
 function transformerBlock(m: ModelBuilder, x: Value, context: Value, name: string, heads: number): Value {

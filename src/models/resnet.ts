@@ -1,6 +1,5 @@
-import type { Value } from "../graph/graph.ts";
 import { upsampleNearest } from "../kernels/upsample-nearest.ts";
-import { apply } from "../graph/graph.ts";
+import { apply, mark, type Value } from "../graph/graph.ts";
 import { activation, conv2d, groupNorm, linear, sum, type ModelBuilder } from "./builder.ts";
 
 export interface NormOptions {
@@ -15,10 +14,10 @@ export function resnetBlock(m: ModelBuilder, x: Value, name: string, norm: NormO
   if (temb) y = sum(m, y, temb(`${name}.time_emb_proj`), `${name}.time_emb_proj`);
   y = conv2d(m, activation(m, groupNorm(m, y, `${name}.norm2`, norm), "silu", `${name}.norm2`), `${name}.conv2`);
   const skip = m.tensors.has(`${name}.conv_shortcut.weight`) ? linear(m, x, `${name}.conv_shortcut`) : x;
-  return sum(m, y, skip, name);
+  return mark(m.g, name, sum(m, y, skip, name));
 }
 
 /** Nearest 2× upsampling, then a 3×3 convolution. */
 export function upsample(m: ModelBuilder, x: Value, name: string): Value {
-  return conv2d(m, apply(m.g, upsampleNearest, { x }, {}, name), `${name}.conv`);
+  return mark(m.g, name, conv2d(m, apply(m.g, upsampleNearest, { x }, {}, name), `${name}.conv`));
 }

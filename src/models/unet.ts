@@ -48,9 +48,9 @@ export function unet(config: UnetConfig, tensors: ReadonlyMap<string, TensorInfo
   const temb = timeEmbedding(m, config, shape.timesteps);
   const norm = { groups: config.groups, eps: config.eps };
 
-  const resnet = (x: Value, name: string) => mark(g, name, resnetBlock(m, x, name, norm, temb));
+  const resnet = (x: Value, name: string) => resnetBlock(m, x, name, norm, temb);
   const attend = (x: Value, name: string, level: UnetLevel) =>
-    mark(g, name, spatialTransformer(m, x, context, name, { heads: level.heads, layers: level.transformerLayers, groups: config.groups }));
+    spatialTransformer(m, x, context, name, { heads: level.heads, layers: level.transformerLayers, groups: config.groups });
 
   let x = apply(g, expand, { x: latents }, { times: shape.branches, dtype }, "latents");
   x = mark(g, "conv_in", conv2d(m, x, "conv_in"));
@@ -80,7 +80,7 @@ export function unet(config: UnetConfig, tensors: ReadonlyMap<string, TensorInfo
       x = resnet(apply(g, concat, { a: x, b: skips.pop()! }, {}, name), name);
       if (level.upAttention) x = attend(x, `${block}.attentions.${j}`, level);
     }
-    if (i < deepest) x = mark(g, `${block}.upsamplers.0`, upsample(m, x, `${block}.upsamplers.0`));
+    if (i < deepest) x = upsample(m, x, `${block}.upsamplers.0`);
   }
   x = mark(g, "conv_norm_out", groupNorm(m, x, "conv_norm_out", norm));
   x = mark(g, "conv_out", conv2d(m, activation(m, x, "silu", "conv_norm_out"), "conv_out"));

@@ -69,7 +69,7 @@ export function vaeDecoder(config: VaeConfig, tensors: ReadonlyMap<string, Tenso
   const norm = { groups: config.groups, eps };
   const latents = input("latents", { shape: [shape.batch, shape.height, shape.width, config.latentChannels], dtype: "f32" }, "step");
   let x = apply(g, expand, { x: latents }, { times: 1, dtype, scale: 1 / config.scalingFactor, shift: config.shiftFactor }, "latents");
-  if (config.postQuantConv) x = linear(m, x, "post_quant_conv");
+  if (config.postQuantConv) x = mark(g, "post_quant_conv", linear(m, x, "post_quant_conv"));
   x = mark(g, "decoder.conv_in", conv2d(m, x, "decoder.conv_in"));
   x = midBlock(m, config, x, "decoder.mid_block");
   const last = config.channels.length - 1;
@@ -77,7 +77,6 @@ export function vaeDecoder(config: VaeConfig, tensors: ReadonlyMap<string, Tenso
     const block = `decoder.up_blocks.${i}`;
     for (let j = 0; j <= config.layers; j++) x = resnetBlock(m, x, `${block}.resnets.${j}`, norm);
     if (i < last) x = upsample(m, x, `${block}.upsamplers.0`);
-    mark(g, block, x);
   }
   x = mark(g, "decoder.conv_norm_out", groupNorm(m, x, "decoder.conv_norm_out", norm));
   x = mark(g, "decoder.conv_out", conv2d(m, activation(m, x, "silu", "decoder.conv_norm_out"), "decoder.conv_out"));
@@ -100,8 +99,10 @@ export function vaeEncoder(config: VaeConfig, tensors: ReadonlyMap<string, Tenso
     const block = `encoder.down_blocks.${i}`;
     for (let j = 0; j < config.layers; j++) x = resnetBlock(m, x, `${block}.resnets.${j}`, norm);
     // The picture is padded on the right and at the bottom only: [top, left, bottom, right].
-    if (i < last) x = conv2d(m, x, `${block}.downsamplers.0.conv`, { stride: 2, padding: [0, 0, 1, 1] });
-    mark(g, block, x);
+    if (i < last) {
+      const down = `${block}.downsamplers.0`;
+      x = mark(g, down, conv2d(m, x, `${down}.conv`, { stride: 2, padding: [0, 0, 1, 1] }));
+    }
   }
   x = midBlock(m, config, x, "encoder.mid_block");
   x = mark(g, "encoder.conv_norm_out", groupNorm(m, x, "encoder.conv_norm_out", norm));
@@ -118,8 +119,7 @@ function midBlock(m: ModelBuilder, config: VaeConfig, x: Value, name: string): V
   const norm = { groups: config.groups, eps };
   let y = resnetBlock(m, x, `${name}.resnets.0`, norm);
   if (config.midAttention) y = pixelAttention(m, y, `${name}.attentions.0`, norm);
-  y = resnetBlock(m, y, `${name}.resnets.1`, norm);
-  return mark(m.g, name, y);
+  return resnetBlock(m, y, `${name}.resnets.1`, norm);
 }
 
 /** Self-attention over all pixels with one head as wide as the map is deep. */
@@ -127,5 +127,5 @@ function pixelAttention(m: ModelBuilder, x: Value, name: string, norm: { groups:
   const [n = 1, h = 1, w = 1, c = 1] = x.shape;
   const tokens = reshape(groupNorm(m, x, `${name}.group_norm`, norm), [n, h * w, c], name);
   const y = attention(m, tokens, tokens, name, 1, { qkvBias: true });
-  return sum(m, reshape(y, x.shape, name), x, name);
+  return mark(m.g, name, sum(m, reshape(y, x.shape, name), x, name));
 }
