@@ -193,7 +193,7 @@ export const attention = {
     }
   ],
   "params": {
-    "bytes": 20,
+    "bytes": 24,
     "fields": {
       "queries": {
         "type": "u32",
@@ -203,22 +203,26 @@ export const attention = {
         "type": "u32",
         "offset": 4
       },
-      "heads": {
+      "width": {
         "type": "u32",
         "offset": 8
       },
-      "keyBatch": {
+      "row": {
         "type": "u32",
         "offset": 12
       },
+      "keyBatch": {
+        "type": "u32",
+        "offset": 16
+      },
       "scale": {
         "type": "f32",
-        "offset": 16
+        "offset": 20
       }
     }
   },
   "overrides": {
-    "WG": 64,
+    "WG": 32,
     "CAUSAL": false
   },
   "alias": {
@@ -227,7 +231,8 @@ export const attention = {
   },
   "consts": {
     "D": 10,
-    "KEYS": 4
+    "QUERIES": 4,
+    "KEYS": 8
   }
 } as const satisfies Contract;
 
