@@ -21,6 +21,7 @@ import noiseCode from "../../shaders/noise.wgsl";
 import repackCode from "../../shaders/repack.wgsl";
 import rgbaCode from "../../shaders/rgba.wgsl";
 import sliceCode from "../../shaders/slice.wgsl";
+import softmaxCode from "../../shaders/softmax.wgsl";
 import timestepEmbeddingCode from "../../shaders/timestep-embedding.wgsl";
 import upsampleNearestCode from "../../shaders/upsample-nearest.wgsl";
 import activationLibrary from "../../shaders/lib/activation.wgsl";
@@ -1294,6 +1295,54 @@ export const slice = {
   },
   "alias": {
     "stored": "vec4<f32>"
+  },
+  "consts": {}
+} as const satisfies Contract;
+
+export const softmax = {
+  "code": softmaxCode,
+  "name": "softmax",
+  "uses": [
+    "wide"
+  ],
+  "bindings": [
+    {
+      "name": "x",
+      "access": "read"
+    },
+    {
+      "name": "y",
+      "access": "write"
+    }
+  ],
+  "params": {
+    "bytes": 16,
+    "fields": {
+      "rows": {
+        "type": "u32",
+        "offset": 0
+      },
+      "width": {
+        "type": "u32",
+        "offset": 4
+      },
+      "scale": {
+        "type": "f32",
+        "offset": 8
+      },
+      "gridX": {
+        "type": "u32",
+        "offset": 12
+      }
+    }
+  },
+  "overrides": {
+    "WG": 64,
+    "LANES": 8
+  },
+  "alias": {
+    "stored": "vec4<f32>",
+    "wide": "vec4<f32>"
   },
   "consts": {}
 } as const satisfies Contract;
