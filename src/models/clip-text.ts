@@ -5,7 +5,7 @@ import { attention } from "../kernels/attention.ts";
 import { embedding } from "../kernels/embedding.ts";
 import type { Activation } from "../kernels/kernel.ts";
 import { activation, layerNorm, linear, sum, weight, type ModelBuilder, type TensorInfo } from "./builder.ts";
-import { readConfig, type Config } from "./config.ts";
+import { readConfig, type Config } from "../weights/config.ts";
 
 /** CLIPTextModel's config. */
 export interface ClipTextConfig {
@@ -14,7 +14,6 @@ export interface ClipTextConfig {
   readonly heads: number;
   readonly act: Activation;
   readonly eps: number;
-  readonly positions: number;
 }
 
 const activations: Readonly<Record<string, Activation>> = { quick_gelu: "quickGelu", gelu: "gelu" };
@@ -22,16 +21,13 @@ const activations: Readonly<Record<string, Activation>> = { quick_gelu: "quickGe
 /** Reads text_encoder/config.json. @throws {FileError} an unknown activation or a missing field */
 export function clipTextConfig(config: Config, file: string): ClipTextConfig {
   const c = readConfig(config, file);
-  const named = c.string("hidden_act", "quick_gelu");
-  const act = activations[named];
-  if (!act) throw new FileError(`${file}: hidden_act '${named}' is unknown`, `this engine knows ${Object.keys(activations).join(" and ")}`);
+  c.only("hidden_act", Object.keys(activations));
   return {
-    hiddenSize: c.number("hidden_size"),
-    layers: c.number("num_hidden_layers"),
-    heads: c.number("num_attention_heads"),
-    act,
+    hiddenSize: c.count("hidden_size", 512),
+    layers: c.count("num_hidden_layers", 12),
+    heads: c.count("num_attention_heads", 8),
+    act: activations[String(config["hidden_act"] ?? "quick_gelu")]!,
     eps: c.number("layer_norm_eps", 1e-5),
-    positions: c.number("max_position_embeddings", 77),
   };
 }
 

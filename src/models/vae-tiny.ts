@@ -3,7 +3,7 @@ import { apply, createGraph, input, mark, type ActivationDtype, type GraphBuilde
 import { expand } from "../kernels/expand.ts";
 import { upsampleNearest } from "../kernels/upsample-nearest.ts";
 import { activation, conv2d, linear, sum, type ModelBuilder, type TensorInfo } from "./builder.ts";
-import { readConfig, type Config } from "./config.ts";
+import { readConfig, type Config } from "../weights/config.ts";
 import type { VaeShape } from "./vae.ts";
 
 /** AutoencoderTiny's config (TAESD): a small decoder of plain convolutions. */
@@ -19,19 +19,22 @@ export interface VaeTinyConfig {
 /** Reads vae/config.json of an AutoencoderTiny. @throws {FileError} a field this engine cannot honour */
 export function vaeTinyConfig(config: Config, file: string): VaeTinyConfig {
   const c = readConfig(config, file);
-  c.only("_class_name", ["AutoencoderTiny"], "not an AutoencoderTiny");
-  c.only("act_fn", ["relu"], "this engine knows AutoencoderTiny with relu");
-  c.only("upsampling_scaling_factor", [2], "this engine upsamples by 2");
+  c.only("_class_name", ["AutoencoderTiny"]);
+  c.only("act_fn", ["relu"]);
+  c.only("upsampling_scaling_factor", [2]);
   const read = {
-    decoderChannels: c.numbers("decoder_block_out_channels", [64, 64, 64, 64]),
-    encoderChannels: c.numbers("encoder_block_out_channels", [64, 64, 64, 64]),
-    decoderBlocks: c.numbers("num_decoder_blocks", [3, 3, 3, 1]),
-    encoderBlocks: c.numbers("num_encoder_blocks", [1, 3, 3, 3]),
-    latentChannels: c.number("latent_channels", 4),
+    decoderChannels: c.counts("decoder_block_out_channels", [64, 64, 64, 64]),
+    encoderChannels: c.counts("encoder_block_out_channels", [64, 64, 64, 64]),
+    decoderBlocks: c.counts("num_decoder_blocks", [3, 3, 3, 1]),
+    encoderBlocks: c.counts("num_encoder_blocks", [1, 3, 3, 3]),
+    latentChannels: c.count("latent_channels", 4),
     scalingFactor: c.number("scaling_factor", 1),
   };
-  if (read.decoderChannels.length !== read.decoderBlocks.length || read.encoderChannels.length !== read.encoderBlocks.length) {
-    throw new FileError(`${file}: lists of blocks and of channels differ in length`);
+  const { decoderChannels, decoderBlocks, encoderChannels, encoderBlocks } = read;
+  if (decoderChannels.length !== decoderBlocks.length || encoderChannels.length !== encoderBlocks.length) {
+    throw new FileError(
+      `${file}: ${decoderBlocks.length} and ${encoderBlocks.length} lists of blocks for ${decoderChannels.length} and ${encoderChannels.length} of channels`,
+    );
   }
   return read;
 }

@@ -45,6 +45,12 @@ export function readConfig(config: Config, file: string) {
       const list = this.counts(key, [], most);
       return list.length === length ? list : refuse(key, `a list of ${length}`);
     },
+    /** A finite number. */
+    number(key: string, fallback: number): number {
+      if (!has(key)) return fallback;
+      const value = config[key];
+      return typeof value === "number" && Number.isFinite(value) ? value : refuse(key, "a number");
+    },
     names(key: string, fallback: readonly string[]): readonly string[] {
       if (!has(key)) return fallback;
       const value = config[key];
