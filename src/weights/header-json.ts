@@ -22,7 +22,8 @@ const metadataKey = "__metadata__";
  *
  *  Not `JSON.parse`: that keeps the last of two equal keys, so that two readers can see different tensors in one file; it
  *  takes `1e3`, `1.0` and `-0` for integers; it rounds above 2^53; and it makes `__proto__` a key like others only
- *  by luck of what is done next. Names go into a `Map`.
+ *  by luck of what is done next. Names go into a `Map`. Stricter than the reference reader in one thing more: a field that the
+ *  format does not have is refused, since whoever wrote it may mean the bytes to be read otherwise.
  *  @throws {FileError} anything that is not exactly a header   @see formats of the safetensors reference reader */
 export function parseHeader(text: string, fileName: string, maxEntries: number): Header {
   let at = 0;

@@ -1,19 +1,13 @@
 import { describe, expect, test } from "vitest";
 import { FileError } from "../../../src/errors.ts";
-import {
-  needComponent,
-  needScheduler,
-  needTensor,
-  openCheckpoint,
-  type OpenOptions,
-} from "../../../src/weights/checkpoint.ts";
-import { filesFolder, readJson, readText } from "../../../src/weights/folder.ts";
+import { needComponent, needScheduler, needTensor, openCheckpoint } from "../../../src/weights/checkpoint.ts";
 import { bytesSource, type ByteSource } from "../../../src/weights/source.ts";
 import {
   diffusersFiles,
   fill,
   folderOf,
   json,
+  openTiny,
   parts,
   safetensors,
   tensorOf,
@@ -21,25 +15,15 @@ import {
   tinyConfigs,
   tinyScheduler,
   weightsStem,
+  type Change,
   type Part,
 } from "./fake-checkpoints.ts";
 
 const unetFile = "unet/diffusion_pytorch_model.safetensors";
 const vaeFile = "vae/diffusion_pytorch_model.safetensors";
 
-type Change = (files: Map<string, ByteSource>) => void;
-const open = async (change: Change = () => undefined, options: OpenOptions = {}) => {
-  const files = diffusersFiles();
-  change(files);
-  return openCheckpoint(folderOf(files), options);
-};
-const move = (files: Map<string, ByteSource>, from: string, to: string): void => {
-  files.set(to, files.get(from)!);
-  files.delete(from);
-};
-
 test("a whole folder: every tensor under its name, with its bytes", async () => {
-  const checkpoint = await open();
+  const checkpoint = await openTiny();
   expect(checkpoint).toMatchObject({ name: "tiny", kind: "diffusers", scheduler: tinyScheduler });
   expect(checkpoint.metadata.get("format")).toBe("pt");
   for (const part of parts) {
@@ -89,115 +73,6 @@ test("opening reads headers and configs, no tensor, and no tokenizer if it is to
   expect(read).toBeLessThan(total);
 });
 
-describe("which file", () => {
-  const marked = (mark: string): string => `unet/diffusion_pytorch_model.${mark}.safetensors`;
-  // Which file was taken shows in the dtype.
-  const add = (files: Map<string, ByteSource>, path: string, dtype: "F32" | "BF16"): Map<string, ByteSource> =>
-    files.set(path, safetensors(tensorsOf("unet", tinyConfigs.unet, dtype)));
-  const dtypeOf = async (change: Change, variant?: string): Promise<string> =>
-    needTensor((await open(change, variant === undefined ? {} : { variant })).unet!, "conv_in.weight").dtype;
-
-  test("fp16 before the plain one, the plain one before non_ema", async () => {
-    expect(await dtypeOf((files) => add(files, marked("fp16"), "BF16"))).toBe("BF16");
-    expect(await dtypeOf((files) => add(files, marked("non_ema"), "BF16"))).toBe("F16");
-    expect(
-      await dtypeOf((files) => {
-        files.delete(unetFile);
-        add(files, marked("non_ema"), "BF16");
-      }),
-    ).toBe("BF16");
-  });
-
-  test("the one asked for; components that lack it take their own", async () => {
-    const all: Change = (files) => void add(add(files, marked("fp16"), "BF16"), marked("non_ema"), "F32");
-    expect(await dtypeOf(all, "non_ema")).toBe("F32");
-    expect(await dtypeOf(all, "")).toBe("F16");
-    expect(await dtypeOf(all, "fp16")).toBe("BF16");
-  });
-
-  test("one that no component has is refused, with what there is", async () => {
-    await expect(open(undefined, { variant: "fp32" })).rejects.toThrow(
-      /no weights marked 'fp32'[\s\S]*files without a mark/,
-    );
-  });
-
-  test("only pickles: refused, never opened", async () => {
-    for (const [from, to] of [
-      [unetFile, "unet/diffusion_pytorch_model.bin"],
-      [unetFile, "unet/diffusion_pytorch_model.fp16.bin"],
-      ["text_encoder/model.safetensors", "text_encoder/pytorch_model.bin"],
-    ] as const) {
-      const opening = open((files) => move(files, from, to));
-      await expect(opening).rejects.toThrow(FileError);
-      await expect(opening).rejects.toThrow(/is a Python pickle[\s\S]*hint: a pickle can run any code/);
-    }
-  });
-
-  test("none at all", async () => {
-    await expect(open((files) => files.delete(unetFile))).rejects.toThrow(
-      /tiny: no weights unet\/diffusion_pytorch_model\.safetensors/,
-    );
-  });
-});
-
-describe("shards", () => {
-  const all = tensorsOf("unet");
-  const shard = (i: number): string => `diffusion_pytorch_model-0000${i + 1}-of-00002.safetensors`;
-  const placed = (i: number) => all.filter((_, k) => k % 2 === i);
-  const weightMap = (): Record<string, string> => Object.fromEntries(all.map(({ name }, k) => [name, shard(k % 2)]));
-  const sharded =
-    (index: Record<string, unknown>, name = "diffusion_pytorch_model.safetensors.index.json"): Change =>
-    (files) => {
-      files.delete(unetFile);
-      for (const i of [0, 1]) files.set(`unet/${shard(i)}`, safetensors(placed(i)));
-      files.set(`unet/${name}`, json(index));
-    };
-
-  test.each(["safetensors.index.json", "safetensors.index.fp16.json", "fp16.safetensors.index.json"])(
-    "by %s",
-    async (index) => {
-      const { unet } = await open(sharded({ weight_map: weightMap() }, `diffusion_pytorch_model.${index}`));
-      expect(unet!.files).toHaveLength(2);
-      for (const { name, data } of all) {
-        const entry = needTensor(unet!, name);
-        expect(await entry.source.read(entry.begin, entry.end)).toEqual(data);
-      }
-    },
-  );
-
-  test.each<[string, Record<string, unknown>, RegExp]>([
-    ["no weight_map", {}, /has no 'weight_map'/],
-    [
-      "a missing shard",
-      { weight_map: { ...weightMap(), "conv_in.weight": "third.safetensors" } },
-      /names unet\/third\.safetensors, which is missing/,
-    ],
-    [
-      "a tensor elsewhere",
-      { weight_map: { ...weightMap(), [all[0]!.name]: shard(1) } },
-      /is in .*00001-of.*, the index puts it into .*00002-of/,
-    ],
-    ["a tensor that no shard has", { weight_map: { ...weightMap(), ghost: shard(0) } }, /its files lack 1: 'ghost'/],
-    [
-      "a tensor that it does not list",
-      { weight_map: Object.fromEntries(Object.entries(weightMap()).slice(1)) },
-      /the index does not list it/,
-    ],
-    ["a way out of the folder", { weight_map: { a: "../../../secret.safetensors" } }, /no path within the folder/],
-    ["a file of another kind", { weight_map: { a: "model.bin" } }, /'model\.bin', which is no \.safetensors/],
-    ["a file that is no text", { weight_map: { a: 5 } }, /'5', which is no \.safetensors/],
-    [
-      "thousands of files",
-      { weight_map: Object.fromEntries(Array.from({ length: 1001 }, (_, i) => [`t${i}`, `${i}.safetensors`])) },
-      /names 1001 files/,
-    ],
-  ])("%s", async (_, index, message) => {
-    const opening = open(sharded(index));
-    await expect(opening).rejects.toThrow(FileError);
-    await expect(opening).rejects.toThrow(message);
-  });
-});
-
 describe("names and shapes of older and newer folders", () => {
   const rewrite =
     (
@@ -211,7 +86,7 @@ describe("names and shapes of older and newer folders", () => {
       files.set(path, safetensors(tensors));
     };
   const same = async (change: Change, part: Part): Promise<void> => {
-    const component = needComponent(await open(change), part);
+    const component = needComponent(await openTiny(change), part);
     for (const { name, shape, data } of tensorsOf(part)) {
       const entry = needTensor(component, name, shape);
       expect(await entry.source.read(entry.begin, entry.end)).toEqual(data);
@@ -245,7 +120,7 @@ describe("names and shapes of older and newer folders", () => {
   });
 
   test("position ids and the other half of CLIP are ignored, and listed", async () => {
-    const { textEncoder } = await open((files) => {
+    const { textEncoder } = await openTiny((files) => {
       const more = [
         {
           name: "text_model.embeddings.position_ids",
@@ -275,7 +150,7 @@ describe("names and shapes of older and newer folders", () => {
       num_encoder_blocks: [1, 1],
       num_decoder_blocks: [1, 1],
     };
-    const { vae } = await open((files) => {
+    const { vae } = await openTiny((files) => {
       files.set("vae/config.json", json(config));
       files.set(vaeFile, safetensors(tensorsOf("vae", config)));
     });
@@ -291,7 +166,7 @@ describe("what does not fit", () => {
       void files.set(unetFile, safetensors(change(tensorsOf("unet"))));
 
   test("missing tensors are counted, the first few named", async () => {
-    const opening = open(changed((all) => all.filter(({ name }) => !name.startsWith("mid_block.resnets.0."))));
+    const opening = openTiny(changed((all) => all.filter(({ name }) => !name.startsWith("mid_block.resnets.0."))));
     await expect(opening).rejects.toThrow(FileError);
     await expect(opening).rejects.toThrow(
       /tiny: unet\/diffusion.*: the unet does not fit tiny: unet\/config\.json .*10 tensors missing \('mid_block\.resnets\.0\.norm1\.weight', .* and 6 more\)/,
@@ -299,7 +174,7 @@ describe("what does not fit", () => {
   });
 
   test("unexpected tensors, shapes and dtypes are named with both shapes", async () => {
-    const opening = open(
+    const opening = openTiny(
       changed((all) => [
         ...all.filter(({ name }) => name !== "conv_in.weight" && name !== "conv_in.bias"),
         tensorOf("conv_in.weight", [8, 9, 3, 3]),
@@ -314,7 +189,7 @@ describe("what does not fit", () => {
   });
 
   test("tolerantly, they are listed in the component", async () => {
-    const { unet } = await open(
+    const { unet } = await openTiny(
       changed((all) => [...all.filter(({ name }) => name !== "conv_in.bias"), tensorOf("extra", [1])]),
       { tolerant: true },
     );
@@ -327,7 +202,7 @@ describe("what does not fit", () => {
         "text_encoder/model.safetensors",
         safetensors([...tensorsOf("text_encoder"), tensorOf("final_layer_norm.bias", [12])]),
       );
-    await expect(open(both)).rejects.toThrow(/1 tensor unexpected/);
+    await expect(openTiny(both)).rejects.toThrow(/1 tensor unexpected/);
   });
 
   test.each<[string, Change, RegExp]>([
@@ -395,7 +270,7 @@ describe("what does not fit", () => {
       /of another kind of model \('"ControlNetModel"'|of another kind of model \("ControlNetModel"\)/,
     ],
   ])("%s", async (_, change, message) => {
-    const opening = open(change);
+    const opening = openTiny(change);
     await expect(opening).rejects.toThrow(FileError);
     await expect(opening).rejects.toThrow(message);
   });
@@ -403,14 +278,14 @@ describe("what does not fit", () => {
 
 describe("parts", () => {
   test("only the components asked for are looked at", async () => {
-    const checkpoint = await open((files) => files.delete(vaeFile), { components: ["unet"] });
+    const checkpoint = await openTiny((files) => files.delete(vaeFile), { components: ["unet"] });
     expect(checkpoint.unet).toBeDefined();
     expect(checkpoint.vae ?? checkpoint.textEncoder).toBeUndefined();
     expect(() => needComponent(checkpoint, "vae")).toThrow(/tiny has no vae/);
   });
 
   test("a folder without model_index.json has what it has", async () => {
-    const checkpoint = await open((files) => {
+    const checkpoint = await openTiny((files) => {
       for (const path of [...files.keys()]) if (!path.startsWith("unet/")) files.delete(path);
     });
     expect(checkpoint.unet!.tensors.size).toBe(tensorsOf("unet").length);
@@ -430,57 +305,11 @@ describe("parts", () => {
   });
 
   test("a tokenizer.json is read where there are no merges", async () => {
-    const { tokenizer } = await open((files) => {
+    const { tokenizer } = await openTiny((files) => {
       for (const path of [...files.keys()]) if (path.startsWith("tokenizer/")) files.delete(path);
       files.set("tokenizer/tokenizer.json", json({ model: {} }));
       files.set("tokenizer/tokenizer_config.json", json({ pad_token: "!" }));
     });
     expect(tokenizer).toEqual({ tokenizerJson: { model: {} }, tokenizerConfig: { pad_token: "!" } });
-  });
-});
-
-describe("needTensor", () => {
-  test("a missing one is named with the nearest and the file", async () => {
-    const { unet } = await open();
-    const needing = (): unknown => needTensor(unet!, "down_blocks.0.resnets.0.conv1.wieght");
-    expect(needing).toThrow(FileError);
-    expect(needing).toThrow(
-      /tiny: unet\/diffusion_pytorch_model\.safetensors: unet has no tensor 'down_blocks\.0\.resnets\.0\.conv1\.wieght' among its \d+\n {2}hint: nearest: 'down_blocks\.0\.resnets\.0\.conv1\.weight'/,
-    );
-    expect(() => needTensor(unet!, "xyz")).toThrow(/has no tensor 'xyz'/);
-  });
-
-  test("one of another shape is named with both", async () => {
-    const { unet } = await open();
-    expect(() => needTensor(unet!, "conv_in.weight", [320, 4, 3, 3])).toThrow(
-      /'conv_in\.weight' is \[8, 4, 3, 3\], \[320, 4, 3, 3\] is wanted/,
-    );
-  });
-});
-
-describe("picked files", () => {
-  const picked = (path: string, text: string): File => {
-    const file = new File([text], path.split("/").at(-1)!);
-    Object.defineProperty(file, "webkitRelativePath", { value: path });
-    return file;
-  };
-
-  test("a picked folder's name is not part of the paths", async () => {
-    const folder = filesFolder([picked("my model/unet/config.json", "{}"), picked("my model/merges.txt", "x")]);
-    expect(folder.name).toBe("my model");
-    expect(await readJson(folder, "unet/config.json")).toEqual({});
-    expect(await readText((await folder.file("merges.txt"))!)).toBe("x");
-    expect(await folder.file("my model/merges.txt")).toBeUndefined();
-    expect(await readJson(folder, "vae/config.json")).toBeUndefined();
-  });
-
-  test("files picked one by one go by their names", async () => {
-    const folder = filesFolder([new File(["{}"], "config.json"), new File(["x"], "b.txt")]);
-    expect(await readJson(folder, "config.json")).toEqual({});
-  });
-
-  test("a text file that is too large is refused before it is read", async () => {
-    const huge: ByteSource = { name: "huge.json", size: 65 * 2 ** 20, read: () => Promise.reject(new Error("read")) };
-    await expect(readText(huge)).rejects.toThrow(/huge\.json: 68157440 bytes/);
   });
 });

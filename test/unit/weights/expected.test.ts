@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { FileError } from "../../../src/errors.ts";
 import { elementCount } from "../../../src/tensor.ts";
@@ -24,19 +25,93 @@ const parameters = (part: Part, config: Config, prefix = ""): number =>
     0,
   );
 
-// Tensor counts as diffusers 0.42 and transformers 5.23 have them; parameter counts as published.
-test.each<[string, Part, Config, number, number]>([
-  ["SD1.5 unet", "unet", sd1.unet, 686, 859_520_964],
-  ["SD1.5 vae", "vae", sd1.vae, 248, 83_653_863],
-  ["SD1.5 text", "text_encoder", sd1.textEncoder, 196, 123_060_480],
-  ["SD2.1 unet", "unet", sd2.unet, 686, 865_910_724],
-  ["SD2.1 text", "text_encoder", sd2.textEncoder, 372, 340_387_840],
-  ["BK-SDM base", "unet", small, 442, 579_384_964],
-  ["BK-SDM small", "unet", { ...small, mid_block_type: null }, 396, 482_346_884],
-  ["BK-SDM tiny", "unet", tiny, 358, 323_384_964],
-  ["TAESD", "vae", taesd, 134, 2_445_063],
-])("%s", (_, part, config, tensors, count) => {
-  expect(expectedTensors(part, config, "c").size).toBe(tensors);
+const sdVae = { ...sd1.vae, layers_per_block: 1, latent_channels: 16, mid_block_add_attention: false };
+const crossDown = (n: number): string[] => Array.from({ length: n }, () => cross);
+const crossUp = (n: number): string[] => Array.from({ length: n }, () => "CrossAttnUpBlock2D");
+const uneven = {
+  block_out_channels: [32, 64],
+  down_block_types: ["DownBlock2D", cross],
+  up_block_types: ["CrossAttnUpBlock2D", "UpBlock2D"],
+  cross_attention_dim: 32,
+  attention_head_dim: [2, 4],
+  transformer_layers_per_block: [1, 3],
+  layers_per_block: [1, 2],
+};
+const level = {
+  block_out_channels: [32],
+  down_block_types: crossDown(1),
+  up_block_types: crossUp(1),
+  cross_attention_dim: 32,
+};
+const thirds = {
+  block_out_channels: [32, 64],
+  down_block_types: crossDown(2),
+  up_block_types: crossUp(2),
+  attention_head_dim: 3,
+};
+const smallTaesd = {
+  ...taesd,
+  encoder_block_out_channels: [16, 16, 16],
+  decoder_block_out_channels: [8, 8, 8],
+  num_encoder_blocks: [1, 2, 1],
+  num_decoder_blocks: [2, 1, 1],
+  latent_channels: 3,
+};
+
+// The last column is the sha256, cut to 16 digits, of the lines "name d0,d1,…" sorted and joined by newlines, made of
+// model.state_dict() in diffusers 0.42.1 and transformers 5.23.0 (on the meta device), `text_model.` put before text names.
+test.each<[string, Part, Config, number, string]>([
+  ["SD1.5 unet", "unet", sd1.unet, 686, "f8fb313c883791d7"],
+  ["SD1.5 vae", "vae", sd1.vae, 248, "e35b8495640e49ff"],
+  ["SD1.5 text", "text_encoder", sd1.textEncoder, 196, "d262a60d3730e018"],
+  ["SD2.1 unet", "unet", sd2.unet, 686, "eb6babef435c36ea"],
+  ["SD2.1 text", "text_encoder", sd2.textEncoder, 372, "a29f889b0a47851d"],
+  ["BK-SDM base", "unet", small, 442, "579fe7f76732dd22"],
+  ["BK-SDM small", "unet", { ...small, mid_block_type: null }, 396, "1df7c447a1fb6991"],
+  ["BK-SDM tiny", "unet", tiny, 358, "41875a80f436cc0a"],
+  ["TAESD", "vae", taesd, 134, "b78af0727f304631"],
+  ["a small TAESD", "vae", smallTaesd, 60, "cb21df438cf7c32a"],
+  ["levels of different depth and heads", "unet", uneven, 522, "f7523bae792a5e25"],
+  [
+    "one level, its own time width",
+    "unet",
+    { ...level, attention_head_dim: 4, time_embedding_dim: 64 },
+    242,
+    "e9f70bb6fffae8e0",
+  ],
+  [
+    "heads that do not divide",
+    "unet",
+    { ...thirds, cross_attention_dim: [16, 24], in_channels: 5, out_channels: 5 },
+    434,
+    "095061b3f5d2e0a4",
+  ],
+  ["the VAE of the defaults", "vae", {}, 92, "8721edf02e2264bf"],
+  [
+    "a VAE without quant convs and attention",
+    "vae",
+    { ...sdVae, use_quant_conv: false, use_post_quant_conv: false },
+    160,
+    "f2ac9f6e458c2b71",
+  ],
+  ["the text encoder of the defaults", "text_encoder", {}, 196, "bbd2c30a935cbb86"],
+])("%s: names and shapes are diffusers'", (_, part, config, tensors, digest) => {
+  const lines = [...expectedTensors(part, config, "c")].map(([name, shape]) => `${name} ${shape.join(",")}`).sort();
+  expect(lines).toHaveLength(tensors);
+  expect(createHash("sha256").update(lines.join("\n")).digest("hex").slice(0, 16)).toBe(digest);
+});
+
+test.each<[string, Part, Config, number]>([
+  ["SD1.5 unet", "unet", sd1.unet, 859_520_964],
+  ["SD1.5 vae", "vae", sd1.vae, 83_653_863],
+  ["SD1.5 text", "text_encoder", sd1.textEncoder, 123_060_480],
+  ["SD2.1 unet", "unet", sd2.unet, 865_910_724],
+  ["SD2.1 text", "text_encoder", sd2.textEncoder, 340_387_840],
+  ["BK-SDM base", "unet", small, 579_384_964],
+  ["BK-SDM small", "unet", { ...small, mid_block_type: null }, 482_346_884],
+  ["BK-SDM tiny", "unet", tiny, 323_384_964],
+  ["TAESD", "vae", taesd, 2_445_063],
+])("%s: as many parameters as published", (_, part, config, count) => {
   expect(parameters(part, config)).toBe(count);
 });
 

@@ -1,3 +1,4 @@
+import { openCheckpoint, type Checkpoint, type OpenOptions } from "../../../src/weights/checkpoint.ts";
 import { dtypeBits, type FileDtype } from "../../../src/weights/dtype.ts";
 import { mapFolder, type Folder } from "../../../src/weights/folder.ts";
 import type { Config } from "../../../src/weights/config.ts";
@@ -99,6 +100,15 @@ export function diffusersFiles(): Map<string, ByteSource> {
 }
 
 export const folderOf = (files: ReadonlyMap<string, ByteSource>, name = "tiny"): Folder => mapFolder(name, files);
+
+export type Change = (files: Map<string, ByteSource>) => void;
+
+/** Opens the tiny diffusers checkpoint after a change to its files. */
+export function openTiny(change: Change = () => undefined, options: OpenOptions = {}): Promise<Checkpoint> {
+  const files = diffusersFiles();
+  change(files);
+  return openCheckpoint(folderOf(files), options);
+}
 
 /** The configs of the tiny models alone, as they are given beside a single file. */
 export function configFolder(): Folder {
