@@ -24,7 +24,7 @@ const dtypes = await floatDtypes();
 describe.each(goldenNames("data", /^[^.]+\..*\.safetensors$/))("%s", (file) => {
   it.each(dtypes)("%s", async (dtype) => {
     const { tensors, metadata } = await readGolden(`data/${file}`);
-    const component = components.find((c) => c === metadata.get("component"))!;
+    const component = components.find((c) => c === metadata.get("component")!.replace("taesd_", "vae_"))!;
     const folder = await diskFolder(goldenPath(`models/${file.split(".")[0]}`));
     const gpu = await testGpu();
     const context = { gpu, pool: createWeightPool(), dtype, without: [] };
