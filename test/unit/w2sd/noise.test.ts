@@ -1,6 +1,9 @@
+import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { UsageError } from "../../../src/errors.ts";
 import { philoxNoise, torchNoise } from "../../../src/w2sd/noise.ts";
+import { blobSource } from "../../../src/weights/source.ts";
+import { readSafetensors } from "../../../src/weights/safetensors.ts";
 
 const words = (text: string) => text.trim().split(/\s+/).map(Number);
 
@@ -78,6 +81,25 @@ describe("torchNoise", () => {
     expect(Math.abs(variance - 1)).toBeLessThan((5 * Math.SQRT2) / 256);
     expect(torchNoise(0, 15)[0]).not.toBe(torchNoise(0, 16)[0]);
     expect(torchNoise(3, 0)).toHaveLength(0);
+  });
+});
+
+describe("torch's golden file", async () => {
+  const bytes = new Uint8Array(readFileSync(new URL("../../golden/data/noise.safetensors", import.meta.url)));
+  const tensors = (await readSafetensors(blobSource(new Blob([bytes]), "noise.safetensors"))).tensors;
+  // Second draws from one generator are no part of what a picture starts from.
+  const drawn = [...tensors.values()].filter(({ name }) => !name.includes("then"));
+
+  it.each(drawn)("$name", ({ name, begin, end }) => {
+    const expected = new Float32Array(bytes.slice(begin, end).buffer);
+    const [, seed, size, part] = /^seed(\d+)\.n(\d+)(?:\.(first|last))?/.exec(name)!;
+    const noise = torchNoise(Number(seed), Number(size));
+    const from = part === "last" ? noise.length - expected.length : 0;
+    expected.forEach((value, k) => {
+      // 3 ulp, as above: 2^-23 of the power of two below.
+      const ulp = 2 ** (Math.floor(Math.log2(Math.abs(value))) - 23);
+      expect(Math.abs(noise[from + k]! - value)).toBeLessThanOrEqual(3 * ulp);
+    });
   });
 });
 
