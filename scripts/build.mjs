@@ -53,7 +53,8 @@ export async function buildAll({ types = false } = {}) {
     format: "esm",
     target: "es2022",
     loader: { ".wgsl": "text" },
-    sourcemap: true,
+    // For work on the checkout; packed, they would be two thirds of the package.
+    sourcemap: !types,
     outdir: dist,
     write: false,
     logLevel: "warning",
