@@ -65,7 +65,7 @@ export function readConfig(config: Config, file: string) {
     /** The value must be one of these; null stands for absent. */
     only(key: string, supported: readonly (string | number | boolean | null)[]): void {
       const value = config[key] ?? null;
-      if (Array.isArray(value) && value.every((v) => v === supported[0])) return;
+      if (Array.isArray(value) && value.length > 0 && value.every((v) => v === supported[0])) return;
       if (value === null || supported.includes(value as string)) return;
       const known = supported.map((v) => JSON.stringify(v)).join(" or ");
       throw new FileError(
