@@ -25,7 +25,7 @@ export async function generatePicture(gpu: Gpu, request: GenerateRequest, contex
     const weakPath = request.reflection?.weak;
     const weak = weakPath === undefined ? undefined : await open(weakPath);
     const facts = factsOf(model.checkpoint);
-    const weakFacts = weak && factsOf(weak.checkpoint);
+    const weakFacts = weak && factsOf(weak.checkpoint, facts);
     if (weakFacts) checkPair(facts, weakFacts);
     const picture = pictureRequest(request, context, await startLatents(request.latents, facts.latentChannels));
     planRun(picture, facts, weakFacts);

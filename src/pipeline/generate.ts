@@ -1,19 +1,17 @@
-import { FileError, InternalError } from "../errors.ts";
-import { destroyBuffer, writeBuffer, type BufferRange, type GpuBuffer } from "../gpu/buffers.ts";
-import { check, settle } from "../gpu/device.ts";
-import { readBuffer, submit } from "../gpu/program.ts";
-import { createScratch, instantiate, type Executable } from "../graph/execute.ts";
-import type { Plan } from "../graph/plan.ts";
-import type { Denoiser } from "../w2sd/denoiser.ts";
+import { FileError } from "../errors.ts";
+import { check, settle, type Gpu } from "../gpu/device.ts";
+import { disposeProgram, prepare, readBuffer, submit } from "../gpu/program.ts";
+import { noiseLaunch } from "../kernels/noise.ts";
+import { repackLaunch } from "../kernels/repack.ts";
+import { elementCount, showShape, type Shape } from "../tensor.ts";
 import { nfe } from "../w2sd/legs.ts";
-import { philoxNoise, torchNoise } from "../w2sd/noise.ts";
-import { createField, createSampler, start, type Field, type Sampler } from "../w2sd/sample.ts";
+import { seedWords, torchNoise } from "../w2sd/noise.ts";
+import { createField, start, type Field } from "../w2sd/sample.ts";
+import { compileRun, encodeAll } from "./compile-run.ts";
 import { toNchw, toNhwc } from "./layout.ts";
-import { planOf } from "./model.ts";
-import { createDecoder, type Decoder, type Picture } from "./picture.ts";
-import type { Pipeline, PipelineModel } from "./pipeline.ts";
-import { planRun, type GenerateRequest, type LegPlan, type RunPlan } from "./request.ts";
-import { encodePrompts, setContext, textPlan, type EncodedPrompts } from "./text.ts";
+import type { Picture } from "./picture.ts";
+import type { Pipeline } from "./pipeline.ts";
+import { planRun, type GenerateRequest } from "./request.ts";
 
 export interface GenerateResult {
   readonly picture: Picture;
@@ -45,19 +43,18 @@ export async function generate(pipeline: Pipeline, request: GenerateRequest): Pr
   const channels = pipeline.main.facts.latentChannels;
   const shape = [1, channels, h, w] as const;
   const seed = request.seed ?? 1;
-  const latents = startLatents(request, seed, shape);
   const clock = stopwatch();
 
   const cleanup: (() => void)[] = [];
   try {
-    const field = createField(gpu, rows, latents.length);
+    const field = createField(gpu, rows, elementCount(shape));
     cleanup.push(field.dispose);
     const compiled = await compileRun(pipeline, request, run, field, cleanup);
     await settle(gpu);
     const compile = clock();
     const cutTokens = await encodeAll(pipeline, compiled, run, field);
     const text = clock();
-    start(gpu, field, toNhwc(latents, shape));
+    await startFrom(request, seed, shape, gpu, field);
     await compiled.sampler.run({ onStep: request.onStep, signal: request.signal });
     const sample = clock();
     const [picture] = await compiled.decoder.decode();
@@ -102,137 +99,37 @@ function floats(bytes: Uint8Array): Float32Array {
   return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
 }
 
-/** [1, C, h, w]: what the caller gave, or seeded noise. @throws {FileError} a wrong count, or values that are no numbers */
-function startLatents(
+/** Sets the latents to begin with: what the caller gave, or seeded noise.
+ *  @throws {FileError} a wrong count, or values that are no numbers */
+async function startFrom(
   { latents, generator = "torch" }: GenerateRequest,
   seed: number,
-  shape: readonly number[],
-): Float32Array {
-  const count = shape.reduce((a, b) => a * b, 1);
-  if (!latents) return generator === "torch" ? torchNoise(seed, count) : philoxNoise(seed, count);
-  if (latents.length !== count)
+  shape: Shape,
+  gpu: Gpu,
+  field: Field,
+): Promise<void> {
+  if (!latents && generator === "philox") return startPhilox(gpu, field, seed, shape);
+  const count = elementCount(shape);
+  if (latents && latents.length !== count)
     throw new FileError(
-      `the given latents have ${latents.length} elements, the picture wants [${shape.join(", ")}]`,
+      `the given latents have ${latents.length} elements, the picture wants ${showShape(shape)}`,
       "choose the size that the latents were made for",
     );
-  if (!latents.every(Number.isFinite)) throw new FileError("the given latents hold values that are no finite numbers");
-  return latents;
+  if (latents && !latents.every(Number.isFinite))
+    throw new FileError("the given latents hold values that are no finite numbers");
+  start(gpu, field, toNhwc(latents ?? torchNoise(seed, count), shape));
 }
 
-interface CompiledRun {
-  readonly texts: ReadonlyMap<LegPlan["side"], { plan: Plan; prompts: string[] }>;
-  readonly scratch: readonly GpuBuffer[];
-  readonly executables: ReadonlyMap<string, Executable>;
-  readonly sampler: Sampler;
-  readonly decoder: Decoder;
-}
-
-/** Plans, allocates, compiles and binds everything that the run will replay. */
-async function compileRun(
-  pipeline: Pipeline,
-  request: GenerateRequest,
-  run: RunPlan,
-  field: Field,
-  cleanup: (() => void)[],
-): Promise<CompiledRun> {
-  const { context, vae } = pipeline;
-  const { gpu } = context;
-  const { legs, h, w } = run;
-  const texts = new Map<LegPlan["side"], { plan: Plan; prompts: string[] }>();
-  for (const side of new Set(legs.map((l) => l.side))) {
-    const prompts = [...new Set(legs.filter((l) => l.side === side).flatMap((l) => l.prompts))];
-    texts.set(side, { prompts, plan: textPlan(context, modelOf(pipeline, side).text, prompts, request.clipSkip ?? 0) });
-  }
-  const distinct = new Map(legs.map((leg) => [leg.key, leg]));
-  const plans = new Map<string, Plan>();
-  for (const [key, { side, prompts }] of distinct) {
-    const model = modelOf(pipeline, side);
-    const shape = {
-      batch: 1,
-      branches: prompts.length,
-      height: h,
-      width: w,
-      timesteps: field.timesteps.length,
-      tokens: model.text.tokenizer.length,
-    };
-    plans.set(key, planOf(context, model.unet.graph(shape)));
-  }
-  const vaePlan = planOf(context, vae.graph({ batch: 1, height: h, width: w }));
-  const all = [...plans.values(), vaePlan, ...[...texts.values()].map((t) => t.plan)];
-  const scratch = createScratch(gpu, all);
-  cleanup.push(() => scratch.forEach((b) => destroyBuffer(gpu, b)));
-
-  const total = all.reduce((n, p) => n + p.once.length + p.step.length, 0);
-  let ready = 0;
-  const onPipeline = () => request.onPipeline?.(++ready, total);
-  const executables = new Map<string, Executable>();
-  for (const [key, { side, query }] of distinct) {
-    const inputs = { latents: field[query], state: field.state };
-    const executable = await instantiate(gpu, plans.get(key)!, {
-      weights: modelOf(pipeline, side).unet.weights.ranges,
-      scratch,
-      inputs,
-      onPipeline,
-    });
-    cleanup.push(executable.dispose);
-    executables.set(key, executable);
-  }
-  const denoisers = Object.fromEntries(
-    legs.map(({ leg, key, prompts }) => [leg, denoiserOf(executables.get(key)!, prompts.length === 2 ? 2 : 1)]),
-  );
-  const sampler = await createSampler(gpu, field, denoisers);
-  cleanup.push(sampler.dispose);
-  const decoder = await createDecoder(gpu, vaePlan, vae, field.x, scratch);
-  cleanup.push(decoder.dispose);
-  return { texts, scratch, executables, sampler, decoder };
-}
-
-function modelOf({ main, weak = main }: Pipeline, side: LegPlan["side"]): PipelineModel {
-  return side === "main" ? main : weak;
-}
-
-function denoiserOf({ step, outputs, plan }: Executable, count: 1 | 2): Denoiser {
-  const { spec } = plan.outputs.get("output")!;
-  return {
-    programs: [step],
-    output: outputs.get("output")!,
-    dtype: spec.dtype === "f16" ? "f16" : "f32",
-    branches: count,
-  };
-}
-
-/** Encodes each model's prompts, hands them to the networks, and runs what depends on prompt and schedule only. */
-async function encodeAll(
-  pipeline: Pipeline,
-  compiled: CompiledRun,
-  { legs }: RunPlan,
-  field: Field,
-): Promise<Map<string, number>> {
-  const { gpu } = pipeline.context;
-  const encoded = new Map<LegPlan["side"], EncodedPrompts>();
-  const cutTokens = new Map<string, number>();
-  const timesteps = Float32Array.from(field.timesteps);
-  try {
-    for (const [side, { plan, prompts }] of compiled.texts) {
-      const result = await encodePrompts(gpu, plan, modelOf(pipeline, side).text, prompts, compiled.scratch);
-      encoded.set(side, result);
-      for (const [prompt, cut] of result.cut) cutTokens.set(prompt, cut);
-    }
-    for (const { key, side, prompts } of new Map(legs.map((l) => [l.key, l])).values()) {
-      const executable = compiled.executables.get(key)!;
-      setContext(gpu, input(executable, "context"), encoded.get(side)!, prompts, 1);
-      writeBuffer(gpu, input(executable, "timesteps").buffer, 0, new Uint8Array(timesteps.buffer));
-      submit(gpu, [executable.once]);
-    }
-    await settle(gpu);
-  } finally {
-    for (const { executable } of encoded.values()) executable.dispose();
-  }
-  return cutTokens;
-}
-
-function input(executable: Executable, name: string): BufferRange {
-  const range = executable.inputs.get(name);
-  if (!range) throw new InternalError(`'${executable.plan.name}' has no input '${name}'`);
-  return range;
+/** Philox noise made where it is used: drawn in y as the generator counts, [C, h, w], and moved to x as the networks read it, [h, w, C]. */
+async function startPhilox(gpu: Gpu, field: Field, seed: number, [, channels = 1, h = 1, w = 1]: Shape): Promise<void> {
+  const { low, high } = seedWords(seed);
+  const draw = noiseLaunch({ count: field.count, seedLow: low, seedHigh: high, offset: 0 });
+  const move = repackLaunch({ source: "F32", target: "f32", rows: [0, channels], O: channels, I: 1, P: h * w });
+  const program = await prepare(gpu, "noise", [
+    { launch: draw, buffers: { y: field.y }, label: "philox" },
+    { launch: move, buffers: { raw: field.y, y: field.x }, label: "philox" },
+  ]);
+  start(gpu, field);
+  submit(gpu, [program]);
+  disposeProgram(gpu, program);
 }

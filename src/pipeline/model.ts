@@ -173,8 +173,9 @@ export interface ModelFacts {
   readonly scheduler: SchedulerConfig;
 }
 
-/** @throws {FileError} a config asks for what this engine does not do */
-export function factsOf(checkpoint: Checkpoint): ModelFacts {
+/** `strong` lends its schedule to a weak checkpoint that is a bare network.
+ *  @throws {FileError} a config asks for what this engine does not do */
+export function factsOf(checkpoint: Checkpoint, strong?: ModelFacts): ModelFacts {
   const { name } = checkpoint;
   const config = unetConfig(needComponent(checkpoint, "unet").config, `${name} unet config`);
   return {
@@ -182,8 +183,8 @@ export function factsOf(checkpoint: Checkpoint): ModelFacts {
     latentChannels: config.inChannels,
     sampleSize: config.sampleSize,
     unetFactor: unetFactor(config),
-    vaeFactor: checkpoint.vae ? sidesOf(checkpoint.vae.config, `${name} vae`).factor : 8,
-    scheduler: readSchedulerConfig(needScheduler(checkpoint)),
+    vaeFactor: checkpoint.vae ? sidesOf(checkpoint.vae.config, `${name} vae`).factor : (strong?.vaeFactor ?? 8),
+    scheduler: !checkpoint.scheduler && strong ? strong.scheduler : readSchedulerConfig(needScheduler(checkpoint)),
   };
 }
 

@@ -80,16 +80,19 @@ export async function createPipeline(options: PipelineOptions): Promise<Pipeline
   const dispose = () => {
     for (const weights of loaded.splice(0)) weights.dispose();
   };
-  const open = async (checkpoint: Checkpoint): Promise<PipelineModel> => ({
-    facts: factsOf(checkpoint),
-    text: own(await loadText(context, checkpoint)),
-    unet: own(await loadUnet(context, checkpoint)),
-  });
-  if (options.weak) checkPair(factsOf(options.model), factsOf(options.weak));
+  const facts = factsOf(options.model);
+  const weakFacts = options.weak && factsOf(options.weak, facts);
+  if (weakFacts) checkPair(facts, weakFacts);
   try {
-    const main = await open(options.model);
+    const text = own(await loadText(context, options.model));
+    const main = { facts, text, unet: own(await loadUnet(context, options.model)) };
     const vae = own(await loadVae(context, options.model));
-    const weak = options.weak && (await open(options.weak));
+    let weak: PipelineModel | undefined;
+    if (options.weak && weakFacts) {
+      // Each model is asked in its own words; one that comes without a text encoder takes the strong one's.
+      const weakText = options.weak.textEncoder ? own(await loadText(context, options.weak)) : text;
+      weak = { facts: weakFacts, text: weakText, unet: own(await loadUnet(context, options.weak)) };
+    }
     const pipeline: Pipeline = {
       context,
       main,

@@ -46,6 +46,8 @@ export interface GenerateRequest {
   /** Of the ordinary steps. Default 5.5. */
   readonly guidanceScale?: number | undefined;
   readonly reflection?: ReflectionRequest | undefined;
+  /** Karras et al. 2024: ε_W + scale·(ε_S − ε_W) at every step, in place of guidance and reflection. @see arXiv:2406.02507 */
+  readonly autoguidance?: { readonly scale: number } | undefined;
   /** Whose ordinary steps these are: `weak` gives the weak model's own picture. Default `main`. */
   readonly side?: "main" | "weak" | undefined;
   /** Pixels. Default: the size the UNet was trained on. */
@@ -66,15 +68,20 @@ export interface GenerateRequest {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** A leg of the run: which model it asks, about which prompts, on which latent. */
-export interface LegPlan {
-  readonly leg: Leg;
+/** One network evaluated on one latent: which model, about which prompts. */
+export interface Evaluation {
   readonly side: "main" | "weak";
-  /** Unconditional first, if both are evaluated. */
+  /** One branch each; the unconditional first, if both are evaluated. */
   readonly prompts: readonly string[];
   readonly query: "x" | "y";
-  /** Legs with equal keys share one executable. */
+  /** Evaluations with equal keys share one executable. */
   readonly key: string;
+}
+
+/** A leg of the run: one evaluation, or for autoguidance two, whose branches follow each other. */
+export interface LegPlan {
+  readonly leg: Leg;
+  readonly evaluations: readonly Evaluation[];
 }
 
 /** A request worked out: everything that can be known before a tensor is loaded. */
@@ -90,14 +97,16 @@ export interface RunPlan {
  *  @throws {UsageError} a number is out of range, or a side does not divide by the VAE's factor times the UNets' */
 export function planRun(request: GenerateRequest, main: ModelFacts, weakModel?: ModelFacts): RunPlan {
   const weak = weakModel ?? main;
-  const { reflection, steps = 50, spacing, side = "main" } = request;
+  const { reflection, autoguidance, steps = 50, spacing, side = "main" } = request;
+  const weakSide = weakModel ? "weak" : "main";
   if (side === "weak" && !weakModel) throw new UsageError("side weak: the pipeline has no weak model");
+  if (autoguidance && reflection) throw new UsageError("autoguidance and reflection exclude each other");
   const spec = (model: ModelFacts, guidanceScale: number): LegSpec => ({
     guidanceScale,
     predictionType: model.scheduler.predictionType,
   });
   const scales = {
-    main: request.guidanceScale ?? 5.5,
+    main: autoguidance?.scale ?? request.guidanceScale ?? 5.5,
     down: reflection?.strong?.guidanceScale ?? 1,
     up: reflection?.weak?.guidanceScale ?? 1,
   };
@@ -108,17 +117,23 @@ export function planRun(request: GenerateRequest, main: ModelFacts, weakModel?: 
     main: spec(side === "weak" ? weak : main, scales.main),
     reflection: reflection && { ...reflection, down: spec(main, scales.down), up: spec(weak, scales.up) },
   });
+  const evaluation = (model: "main" | "weak", query: "x" | "y", prompts: readonly string[]): Evaluation => ({
+    side: model,
+    prompts,
+    query,
+    key: JSON.stringify([model, prompts, query]),
+  });
   const leg = (name: Leg, model: "main" | "weak", own?: LegRequest): LegPlan => {
     const prompt = own?.prompt ?? request.prompt;
     const negative = own?.negativePrompt ?? request.negativePrompt ?? "";
     const scale = scales[name];
     const prompts = branches(scale) === 2 ? [negative, prompt] : [scale === 0 ? negative : prompt];
-    const query = rows.find((r) => r.leg === name)!.query;
-    return { leg: name, side: model, prompts, query, key: JSON.stringify([model, prompts, query]) };
+    return { leg: name, evaluations: [evaluation(model, rows.find((r) => r.leg === name)!.query, prompts)] };
   };
-  const legs = [leg("main", side)];
+  const both = (["weak", "main"] as const).map((s) => evaluation(s === "weak" ? weakSide : s, "x", [request.prompt]));
+  const legs = [autoguidance ? { leg: "main" as const, evaluations: both } : leg("main", side)];
   if (rows.some((r) => r.leg === "up"))
-    legs.push(leg("down", "main", reflection?.strong), leg("up", weakModel ? "weak" : "main", reflection?.weak));
+    legs.push(leg("down", "main", reflection?.strong), leg("up", weakSide, reflection?.weak));
   return { rows, legs, ...latentSize(request, main, weak) };
 }
 

@@ -127,7 +127,7 @@ function multiply(a: number, b: number): readonly [number, number] {
   return [Math.floor(high / 0x10000), ((high << 16) | (low & 0xffff)) >>> 0];
 }
 
-function seedWords(seed: number | bigint): { low: number; high: number } {
+export function seedWords(seed: number | bigint): { low: number; high: number } {
   const fits =
     typeof seed === "bigint" ? seed >= 0n && seed < 2n ** 64n : Number.isInteger(seed) && seed >= 0 && seed <= 2 ** 53;
   if (!fits) {

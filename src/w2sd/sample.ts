@@ -1,4 +1,4 @@
-import { AbortError } from "../errors.ts";
+import { AbortError, InternalError } from "../errors.ts";
 import {
   createBuffer,
   destroyBuffer,
@@ -57,10 +57,12 @@ export function createField(gpu: Gpu, rows: readonly LegRow[], count: number): F
   return field;
 }
 
-/** Sets the latents to begin with, and the schedule to its first row. */
-export function start(gpu: Gpu, { x, state, count }: Field, latents: Float32Array): void {
-  if (latents.length !== count) throw new RangeError(`${latents.length} latents for a field of ${count}`);
-  writeBuffer(gpu, x.buffer, x.offset, new Uint8Array(latents.buffer, latents.byteOffset, latents.byteLength));
+/** Sets the schedule to its first row, and the latents, [N, h, w, C], unless something on the GPU has set or will set them. */
+export function start(gpu: Gpu, { x, state, count }: Field, latents?: Float32Array): void {
+  if (latents) {
+    if (latents.length !== count) throw new InternalError(`${latents.length} latents for a field of ${count}`);
+    writeBuffer(gpu, x.buffer, x.offset, new Uint8Array(latents.buffer, latents.byteOffset, latents.byteLength));
+  }
   writeBuffer(gpu, state.buffer, state.offset, new Uint8Array(STATE_BYTES));
 }
 

@@ -43,7 +43,8 @@ function requestOf({ metadata, tensors }: GoldenFile): GenerateRequest {
   const number = (key: string) => Number(text(key));
   const [, , h = 0, w = 0] = tensors.get("latents")!.shape;
   const factor = (tensors.get("image")?.shape[2] ?? 8 * h) / h;
-  const reflects = number("lambda") > 0;
+  const autoguided = text("autoguidance") !== "";
+  const reflects = number("lambda") > 0 && !autoguided;
   return {
     prompt: text("prompt"),
     negativePrompt: text("negative"),
@@ -54,6 +55,7 @@ function requestOf({ metadata, tensors }: GoldenFile): GenerateRequest {
     height: h * factor,
     width: w * factor,
     returnLatents: true,
+    autoguidance: autoguided ? { scale: number("autoguidance") } : undefined,
     reflection: reflects
       ? {
           lambda: number("lambda"),
