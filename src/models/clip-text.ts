@@ -1,4 +1,4 @@
-import { FileError } from "../errors.ts";
+import { FileError, UsageError } from "../errors.ts";
 import { apply, createGraph, input, mark, reshape, type ActivationDtype, type GraphBuilder, type Value } from "../graph/graph.ts";
 import { add } from "../kernels/add.ts";
 import { attention } from "../kernels/attention.ts";
@@ -35,7 +35,7 @@ export function clipTextConfig(config: Config, file: string): ClipTextConfig {
  *
  *  Inputs: `ids` u32 [batch·tokens]. Output: `output` [batch, tokens, D], the last hidden state after the final norm; with `clipSkip` k > 0 the k-th before
  *  the last, also normed.
- *  @throws {FileError} clipSkip reaches past the first layer
+ *  @throws {UsageError} clipSkip reaches past the first layer
  *  @see Radford et al. 2021, arXiv:2103.00020 */
 export function clipText(
   config: ClipTextConfig,
@@ -48,7 +48,8 @@ export function clipText(
   const m: ModelBuilder = { g, file, tensors, dtype };
   const { batch, tokens } = shape;
   const skip = shape.clipSkip ?? 0;
-  if (!(skip >= 0 && skip < config.layers)) throw new FileError(`${file}: clip skip ${skip} of ${config.layers} layers`, `choose 0 to ${config.layers - 1}`);
+  if (!(Number.isInteger(skip) && skip >= 0 && skip <= config.layers))
+    throw new UsageError(`clip skip ${skip}: ${file} has ${config.layers} layers`, `choose 0 to ${config.layers}`);
   const ids = input("ids", { shape: [batch * tokens], dtype: "u32" }, "once");
   const [table, tableHigh] = tokenTable(m, shape.splitTableRows);
   const rows = apply(g, embedding, { ids, table, tableHigh }, { dtype }, "text_model.embeddings.token_embedding");

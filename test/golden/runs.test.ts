@@ -38,11 +38,10 @@ function pipelineFor(strong: string, weak: string | undefined, dtype: "f32" | "f
   return pipelines.get(key)!.then((o) => o.pipeline);
 }
 
-function requestOf({ metadata, tensors }: GoldenFile): GenerateRequest {
+function requestOf({ metadata, tensors }: GoldenFile, factor: number): GenerateRequest {
   const text = (key: string) => metadata.get(key) ?? "";
   const number = (key: string) => Number(text(key));
   const [, , h = 0, w = 0] = tensors.get("latents")!.shape;
-  const factor = (tensors.get("image")?.shape[2] ?? 8 * h) / h;
   const autoguided = text("autoguidance") !== "";
   const reflects = number("lambda") > 0 && !autoguided;
   return {
@@ -76,7 +75,7 @@ describe.each(goldenNames("data/runs", /\.safetensors$/))("%s", (file) => {
     const weak = golden.metadata.get("model.weak") || undefined;
     const strong = golden.metadata.get("model.strong")!;
     const pipeline = await pipelineFor(strong, weak === strong ? undefined : weak, dtype);
-    const { picture, latents, nfe, gpu } = await pipeline.generate(requestOf(golden));
+    const { picture, latents, nfe, gpu } = await pipeline.generate(requestOf(golden, pipeline.main.facts.vaeFactor));
 
     const error = relativeError(latents!, golden.tensors.get("latents")!.data);
     if (process.env["SHOW_ERRORS"]) console.log(`${file} ${dtype} latents ${error.toExponential(2)}`);
