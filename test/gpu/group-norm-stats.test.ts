@@ -61,7 +61,8 @@ describe("group-norm-stats", async () => {
       { x: tx },
       { groups, eps: 1e-6 },
       reference(tx.data, [1, 512 * 64, C], groups, 1e-6),
-      bound,
+      // x − x₀ is exact: a mean errs by its one rounding only.
+      (e) => (e > 100 ? unitRoundoff.f32 * (1.01 * e + 32) : bound(e)),
     );
   });
 
