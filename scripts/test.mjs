@@ -98,7 +98,6 @@ try {
   // A selection may leave none of the GPU tests.
   const selected = args.length > 0 ? [...args, "--passWithNoTests"] : [];
   for (const adapter of others) add(await run(`GPU tests on ${adapter}`, ["--dir", "test/gpu", ...selected], adapter));
-  add(await run(`GPU tests on ${adapter}`, args.length > 0 ? args : ["test/gpu"], adapter));
 } catch (error) {
   console.error(error);
   add({ passed: 0, failed: 1, skipped: 0 });
