@@ -8,8 +8,8 @@
 
 alias stored = vec4<f32>;
 alias wide = vec4<f32>;
-const WIDTH: u32 = 4u;  // channels in one `wide`
-const PIXELS: u32 = 8u; // pixels of a thread
+const WIDTH: u32 = 4u;   // channels in one `wide`
+const PIXELS: u32 = 16u; // pixels of a thread
 override WG: u32 = 64;
 override ACT: u32 = 0;
 

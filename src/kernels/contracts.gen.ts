@@ -845,7 +845,7 @@ export const groupNorm = {
   },
   "consts": {
     "WIDTH": 4,
-    "PIXELS": 8
+    "PIXELS": 16
   }
 } as const satisfies Contract;
 
@@ -1187,7 +1187,7 @@ export const repack = {
         "type": "u32",
         "offset": 16
       },
-      "words": {
+      "threads": {
         "type": "u32",
         "offset": 20
       },
@@ -1204,7 +1204,9 @@ export const repack = {
     "ODD": false
   },
   "alias": {},
-  "consts": {}
+  "consts": {
+    "RUN": 8
+  }
 } as const satisfies Contract;
 
 export const rgba = {
