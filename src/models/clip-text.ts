@@ -16,17 +16,16 @@ export interface ClipTextConfig {
   readonly eps: number;
 }
 
-const activations: Readonly<Record<string, Activation>> = { quick_gelu: "quickGelu", gelu: "gelu" };
+const activations = { quick_gelu: "quickGelu", gelu: "gelu" } as const satisfies Record<string, Activation>;
 
 /** Reads text_encoder/config.json. @throws {FileError} an unknown activation or a missing field */
 export function clipTextConfig(config: Config, file: string): ClipTextConfig {
   const c = readConfig(config, file);
-  c.only("hidden_act", Object.keys(activations));
   return {
     hiddenSize: c.count("hidden_size", 512),
     layers: c.count("num_hidden_layers", 12),
     heads: c.count("num_attention_heads", 8),
-    act: activations[String(config["hidden_act"] ?? "quick_gelu")]!,
+    act: activations[c.choice("hidden_act", ["quick_gelu", "gelu"], "quick_gelu")],
     eps: c.number("layer_norm_eps", 1e-5),
   };
 }

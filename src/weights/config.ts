@@ -57,6 +57,11 @@ export function readConfig(config: Config, file: string) {
       const list = Array.isArray(value) && value.length > 0 && value.every((v) => typeof v === "string");
       return list ? value : refuse(key, "a list of names");
     },
+    /** One of these words. */
+    choice<T extends string>(key: string, words: readonly T[], fallback: T): T {
+      if (!has(key)) return fallback;
+      return words.find((word) => word === config[key]) ?? refuse(key, words.join(" or "));
+    },
     flag(key: string, fallback: boolean): boolean {
       if (!has(key)) return fallback;
       const value = config[key];
