@@ -46,9 +46,18 @@ export class AbortError extends W2sdError {
   override readonly exitCode = 130;
 }
 
+/** @throws {AbortError} the caller aborted */
+export function checkAborted(signal: AbortSignal | undefined, doing: string): void {
+  if (signal?.aborted === true) throw new AbortError(`${doing} was stopped`, undefined, { cause: signal.reason });
+}
+
 /** A defect of this library: never the caller's fault. */
 export class InternalError extends W2sdError {
   constructor(message: string, options?: ErrorOptions) {
-    super(`internal: ${message}`, "this is a defect of w2sd-webgpu; please report it with the command that led here", options);
+    super(
+      `internal: ${message}`,
+      "this is a defect of w2sd-webgpu; please report it with the command that led here",
+      options,
+    );
   }
 }

@@ -26,7 +26,7 @@ export async function demo(gpu: Gpu, request: DemoRequest, { progress, signal }:
       weak: weak.checkpoint,
       dtype,
       merges: strong.merges,
-      onUpload: uploadProgress(progress),
+      onUpload: uploadProgress(progress, strong.checkpoint, weak.checkpoint),
       signal,
     });
     try {

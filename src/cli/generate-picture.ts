@@ -1,10 +1,12 @@
 import { FileError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
-import { factsOf, checkPair } from "../pipeline/model.ts";
+import { checkPair, factsOf, type ModelFacts } from "../pipeline/model.ts";
 import { createPipeline, type Pipeline } from "../pipeline/pipeline.ts";
 import type { GenerateResult as PictureResult } from "../pipeline/generate.ts";
 import { planRun, type GenerateRequest as PictureRequest } from "../pipeline/request.ts";
 import { showShape } from "../tensor.ts";
+import type { Checkpoint } from "../weights/checkpoint.ts";
+import { firstFew, quote } from "../weights/show.ts";
 import type { Context, GenerateReport, GenerateRequest, GenerateResult } from "./engine.ts";
 import { adapterOf } from "./node-engine.ts";
 import { openModel, type OpenModel } from "./open-model.ts";
@@ -27,7 +29,7 @@ export async function generatePicture(gpu: Gpu, request: GenerateRequest, contex
     const facts = factsOf(model.checkpoint);
     const weakFacts = weak && factsOf(weak.checkpoint, facts);
     if (weakFacts) checkPair(facts, weakFacts);
-    const picture = pictureRequest(request, context, await startLatents(request.latents, facts.latentChannels));
+    const picture = pictureRequest(request, context, await startLatents(request, facts));
     planRun(picture, facts, weakFacts);
     const { progress, signal } = context;
     const pipeline = await createPipeline({
@@ -36,7 +38,7 @@ export async function generatePicture(gpu: Gpu, request: GenerateRequest, contex
       weak: weak?.checkpoint,
       dtype: request.dtype,
       merges: model.merges,
-      onUpload: uploadProgress(progress),
+      onUpload: uploadProgress(progress, model.checkpoint, weak?.checkpoint),
       signal,
     });
     try {
@@ -63,17 +65,16 @@ export async function generatePicture(gpu: Gpu, request: GenerateRequest, contex
 function pictureRequest(
   r: GenerateRequest,
   { progress, signal }: Context,
-  latents: PictureRequest["latents"],
+  { latents, ...size }: StartLatents,
 ): PictureRequest {
-  const { prompt, negative, seed, steps, cfg, size, reflection } = r;
+  const { prompt, negative, seed, steps, cfg, reflection } = r;
   return {
     prompt,
     negativePrompt: negative,
     seed,
     steps,
     guidanceScale: cfg,
-    width: size?.width,
-    height: size?.height,
+    ...size,
     latents,
     returnLatents: r.wantsLatents,
     reflection: reflection && {
@@ -87,27 +88,54 @@ function pictureRequest(
   };
 }
 
-/** `latents` [1, C, h, w] of a file. @throws {FileError} no such tensor, or another rank or number of channels */
-async function startLatents(path: string | undefined, channels: number): Promise<PictureRequest["latents"]> {
-  if (path === undefined) return undefined;
+/** What to start from, and the size of the picture: the one asked for, else that of the latents, else the model's own. */
+type StartLatents = Pick<PictureRequest, "latents" | "width" | "height">;
+
+/** `latents` [1, C, h, w] of a file.
+ *  @throws {FileError} no such tensor, or another dtype, rank, number of channels or size than the picture wants */
+async function startLatents({ latents: path, size }: GenerateRequest, facts: ModelFacts): Promise<StartLatents> {
+  if (path === undefined) return { latents: undefined, ...size };
   const tensors = await readTensors(path);
   const found = tensors.get("latents");
   if (!found)
-    throw new FileError(`${path} has no tensor 'latents'`, `it has ${[...tensors.keys()].join(", ") || "none"}`);
-  const [n, c] = found.shape;
-  if (found.shape.length !== 4 || n !== 1 || c !== channels) {
-    throw new FileError(`${path}: latents are ${showShape(found.shape)}, wanted [1, ${channels}, h, w]`);
+    throw new FileError(`${path} has no tensor 'latents'`, `it has ${firstFew([...tensors.keys()]) || "none"}`);
+  const { shape, dtype, data } = found;
+  if (dtype !== "F32") throw new FileError(`${path}: latents are ${dtype}, wanted F32`, "save them as float32");
+  const { latentChannels: channels, vaeFactor } = facts;
+  const [n, c, h = 0, w = 0] = shape;
+  const wanted = size ? [size.height / vaeFactor, size.width / vaeFactor] : ["h", "w"];
+  const fits = shape.length === 4 && n === 1 && c === channels && (!size || (h === wanted[0] && w === wanted[1]));
+  if (!fits) {
+    throw new FileError(
+      `${path}: latents are ${showShape(shape)}, wanted [1, ${[channels, ...wanted].join(", ")}]`,
+      size && c === channels ? `--size ${w * vaeFactor}x${h * vaeFactor}, or none, fits these` : undefined,
+    );
   }
-  return found.data;
+  return { latents: data, width: w * vaeFactor, height: h * vaeFactor };
 }
 
-export function uploadProgress(progress: Progress): (component: string, loaded: number, total: number) => void {
-  return (component, loaded, total) => progress.update(`load ${component}`, loaded, total);
+/** One bar over all that will be loaded: of the pair, its networks and text encoders, and the strong model's decoder. */
+export function uploadProgress(
+  progress: Progress,
+  strong: Checkpoint,
+  weak?: Checkpoint,
+): (component: string, loaded: number, total: number) => void {
+  const parts = [strong.textEncoder, strong.unet, strong.vae, weak?.textEncoder, weak?.unet];
+  const entries = parts.flatMap((part) => [...(part?.tensors ?? [])].filter(([name]) => !encoderOnly.test(name)));
+  const total = entries.reduce((n, [, { begin, end }]) => n + end - begin, 0);
+  let before = 0;
+  return (_, loaded, ofThisPart) => {
+    progress.update("load", before + loaded, total);
+    if (loaded === ofThisPart) before += loaded;
+  };
 }
+
+/** Tensors of a VAE that making pictures does without. */
+const encoderOnly = /^(encoder|quant_conv)\./;
 
 export function sayCutTokens({ cutTokens }: PictureResult, progress: Progress): void {
   for (const [prompt, cut] of cutTokens)
-    progress.say(`the prompt '${prompt.slice(0, 40)}…' is ${cut} tokens too long: its end is ignored`);
+    progress.say(`the prompt ${quote(prompt, 40)} is ${cut} tokens too long: its end is ignored`);
 }
 
 export function reportOf(gpu: Gpu, pipeline: Pipeline, result: PictureResult, total: number): GenerateReport {

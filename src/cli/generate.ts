@@ -1,3 +1,4 @@
+import { resolve } from "node:path";
 import { Command, Option } from "commander";
 import { UsageError } from "../errors.ts";
 import type { AdapterChoice } from "../node/adapter.ts";
@@ -68,7 +69,11 @@ export function generateCommand(terminal: Terminal): Command {
 export async function generate(parsed: GenerateOptions, terminal: Terminal): Promise<void> {
   const request = generateRequest(parsed);
   await checkWritable(parsed.out);
-  if (parsed.saveLatents !== undefined) await checkWritable(parsed.saveLatents);
+  if (parsed.saveLatents !== undefined) {
+    if (resolve(parsed.saveLatents) === resolve(parsed.out))
+      throw new UsageError(`--out and --save-latents both name '${parsed.out}'`, "give each a file of its own");
+    await checkWritable(parsed.saveLatents);
+  }
   await withContext(terminal, parsed.adapter, async (engine, context) => {
     const { report, image, latents } = await engine.generate(request, context);
     const png = await encodePng(image, pngText(request, report, image));

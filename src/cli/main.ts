@@ -13,6 +13,8 @@ for (const name of ["SIGINT", "SIGTERM"] as const) {
     // The second time there is no waiting for the GPU.
     if (interrupt.signal.aborted) process.exit(130);
     interrupt.abort(new AbortError("interrupted"));
+    // One step of a large model may take minutes on a software adapter; nothing of it is worth waiting for.
+    setTimeout(() => process.exit(130), 5000).unref();
   });
 }
 // The reader of a pipe may leave early, as `head` does; then there is nobody to tell.

@@ -104,14 +104,13 @@ function wrap(device: GPUDevice, borrowed: boolean, adapter?: GPUAdapter): Gpu {
     counters: { dispatches: 0, submits: 0, readbacks: 0 },
     failures: [],
   };
+  // Commands on a device that is gone succeed and do nothing: only this tells.
   void device.lost.then(({ reason, message }) => {
-    if (reason !== "destroyed")
-      gpu.failures.push(
-        new DeviceError(
-          `the device '${gpu.adapter.name}' was lost: ${message}`,
-          "a driver reset or a dispatch that ran too long; open a new engine and run again",
-        ),
-      );
+    const why =
+      reason === "destroyed"
+        ? "whoever destroyed it did so while it was in use, or after its engine was disposed of; open a new one"
+        : "a driver reset or a dispatch that ran too long; open a new engine and run again";
+    gpu.failures.push(new DeviceError(`the device '${gpu.adapter.name}' was lost: ${message || reason}`, why));
   });
   device.addEventListener("uncapturederror", (event) => {
     const { error } = event;

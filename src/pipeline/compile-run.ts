@@ -1,4 +1,4 @@
-import { InternalError } from "../errors.ts";
+import { checkAborted, InternalError } from "../errors.ts";
 import {
   createBuffer,
   destroyBuffer,
@@ -31,6 +31,8 @@ export interface CompiledRun {
   readonly executables: ReadonlyMap<string, Executable>;
   readonly sampler: Sampler;
   readonly decoder: Decoder;
+  /** To be called as each pipeline of the text encoders becomes ready, which are compiled last. */
+  readonly onPipeline: () => void;
 }
 
 /** Plans, allocates, compiles and binds everything that the run will replay. What it allocates is returned by `cleanup`, last first. */
@@ -71,7 +73,10 @@ export async function compileRun(
 
   const total = all.reduce((n, p) => n + p.once.length + p.step.length, 0);
   let ready = 0;
-  const onPipeline = () => request.onPipeline?.(++ready, total);
+  const onPipeline = () => {
+    checkAborted(request.signal, "compiling");
+    request.onPipeline?.(++ready, total);
+  };
   const executables = new Map<string, Executable>();
   for (const [key, { side, query }] of distinct) {
     const inputs = { latents: field[query], state: field.state };
@@ -91,9 +96,9 @@ export async function compileRun(
   }
   const sampler = await createSampler(gpu, field, denoisers);
   cleanup.push(sampler.dispose);
-  const decoder = await createDecoder(gpu, vaePlan, vae, field.x, scratch);
+  const decoder = await createDecoder(gpu, vaePlan, vae, field.x, scratch, onPipeline);
   cleanup.push(decoder.dispose);
-  return { texts, scratch, executables, sampler, decoder };
+  return { texts, scratch, executables, sampler, decoder, onPipeline };
 }
 
 function modelOf({ main, weak = main }: Pipeline, side: Side): PipelineModel {
@@ -140,7 +145,7 @@ export async function encodeAll(
   const timesteps = Float32Array.from(field.timesteps);
   try {
     for (const [side, { plan, prompts }] of compiled.texts) {
-      const result = await encodePrompts(gpu, plan, modelOf(pipeline, side).text, prompts, compiled.scratch);
+      const result = await encodePrompts(gpu, plan, modelOf(pipeline, side).text, prompts, compiled);
       encoded.set(side, result);
       for (const [prompt, cut] of result.cut) cutTokens.set(prompt, cut);
     }

@@ -1,4 +1,4 @@
-import { FileError, UsageError } from "../errors.ts";
+import { checkAborted, FileError, UsageError } from "../errors.ts";
 import { destroyBuffer, writeBuffer, type BufferRange } from "../gpu/buffers.ts";
 import { settle } from "../gpu/device.ts";
 import { readBuffer, submit } from "../gpu/program.ts";
@@ -42,7 +42,8 @@ export async function runComponent(
     const plan = planOf(context, graph, request.marks);
     const scratch = createScratch(gpu, [plan]);
     try {
-      const executable = await instantiate(gpu, plan, { weights: weights.ranges, scratch });
+      const onPipeline = () => checkAborted(context.signal, `compiling the ${request.component}`);
+      const executable = await instantiate(gpu, plan, { weights: weights.ranges, scratch, onPipeline });
       try {
         for (const [name, range] of executable.inputs)
           write(context, range, plan.inputs.get(name)!, feed.get(name), name);

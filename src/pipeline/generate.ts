@@ -1,9 +1,9 @@
-import { FileError } from "../errors.ts";
+import { checkAborted } from "../errors.ts";
 import { check, settle, type Gpu } from "../gpu/device.ts";
 import { disposeProgram, prepare, readBuffer, submit } from "../gpu/program.ts";
 import { noiseLaunch } from "../kernels/noise.ts";
 import { repackLaunch } from "../kernels/repack.ts";
-import { elementCount, showShape, type Shape } from "../tensor.ts";
+import { elementCount, type Shape } from "../tensor.ts";
 import { nfe } from "../w2sd/legs.ts";
 import { seedWords, torchNoise } from "../w2sd/noise.ts";
 import { createField, start, type Field } from "../w2sd/sample.ts";
@@ -36,6 +36,7 @@ export interface GenerateResult {
 export async function generate(pipeline: Pipeline, request: GenerateRequest): Promise<GenerateResult> {
   const { gpu } = pipeline.context;
   check(gpu);
+  checkAborted(request.signal, "the picture");
   const before = { ...gpu.counters };
   gpu.ledger.peakBytes = gpu.ledger.bytes;
   const run = planRun(request, pipeline.main.facts, pipeline.weak?.facts);
@@ -99,8 +100,7 @@ function floats(bytes: Uint8Array): Float32Array {
   return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
 }
 
-/** Sets the latents to begin with: what the caller gave, or seeded noise.
- *  @throws {FileError} a wrong count, or values that are no numbers */
+/** Sets the latents to begin with: what the caller gave, or seeded noise. */
 async function startFrom(
   { latents, generator = "torch" }: GenerateRequest,
   seed: number,
@@ -109,15 +109,7 @@ async function startFrom(
   field: Field,
 ): Promise<void> {
   if (!latents && generator === "philox") return startPhilox(gpu, field, seed, shape);
-  const count = elementCount(shape);
-  if (latents && latents.length !== count)
-    throw new FileError(
-      `the given latents have ${latents.length} elements, the picture wants ${showShape(shape)}`,
-      "choose the size that the latents were made for",
-    );
-  if (latents && !latents.every(Number.isFinite))
-    throw new FileError("the given latents hold values that are no finite numbers");
-  start(gpu, field, toNhwc(latents ?? torchNoise(seed, count), shape));
+  start(gpu, field, toNhwc(latents ?? torchNoise(seed, elementCount(shape)), shape));
 }
 
 /** Philox noise made where it is used: drawn in y as the generator counts, [C, h, w], and moved to x as the networks read it, [h, w, C]. */
@@ -129,7 +121,10 @@ async function startPhilox(gpu: Gpu, field: Field, seed: number, [, channels = 1
     { launch: draw, buffers: { y: field.y }, label: "philox" },
     { launch: move, buffers: { raw: field.y, y: field.x }, label: "philox" },
   ]);
-  start(gpu, field);
-  submit(gpu, [program]);
-  disposeProgram(gpu, program);
+  try {
+    start(gpu, field);
+    submit(gpu, [program]);
+  } finally {
+    disposeProgram(gpu, program);
+  }
 }

@@ -170,20 +170,31 @@ export interface ModelFacts {
   readonly unetFactor: number;
   /** Pixels per latent along a side. */
   readonly vaeFactor: number;
+  /** What its VAE multiplies latents by; unknown without a VAE, and of one that takes them as they are. */
+  readonly vaeScaling: number | undefined;
   readonly scheduler: SchedulerConfig;
 }
 
-/** `strong` lends its schedule to a weak checkpoint that is a bare network.
- *  @throws {FileError} a config asks for what this engine does not do */
+/** `strong` lends its VAE and its schedule to a weak checkpoint that is a bare network.
+ *  @throws {FileError} a part is missing, or a config asks for what this engine does not do */
 export function factsOf(checkpoint: Checkpoint, strong?: ModelFacts): ModelFacts {
   const { name } = checkpoint;
   const config = unetConfig(needComponent(checkpoint, "unet").config, `${name} unet config`);
+  if (!strong) needComponent(checkpoint, "text_encoder");
+  const vae = strong && !checkpoint.vae ? undefined : sidesOf(needComponent(checkpoint, "vae").config, `${name} vae`);
+  if (vae && vae.latentChannels !== config.inChannels) {
+    throw new FileError(
+      `${name}: its VAE has ${vae.latentChannels} latent channels, its UNet takes ${config.inChannels}`,
+      "the two are of different models: use a VAE of the UNet's family",
+    );
+  }
   return {
     name,
     latentChannels: config.inChannels,
     sampleSize: config.sampleSize,
     unetFactor: unetFactor(config),
-    vaeFactor: checkpoint.vae ? sidesOf(checkpoint.vae.config, `${name} vae`).factor : (strong?.vaeFactor ?? 8),
+    vaeFactor: vae?.factor ?? strong!.vaeFactor,
+    vaeScaling: checkpoint.vae?.config["_class_name"] === "AutoencoderTiny" ? undefined : vae?.scalingFactor,
     scheduler: !checkpoint.scheduler && strong ? strong.scheduler : readSchedulerConfig(needScheduler(checkpoint)),
   };
 }
@@ -191,15 +202,19 @@ export function factsOf(checkpoint: Checkpoint, strong?: ModelFacts): ModelFacts
 /** What the networks of a pair must agree on, since latents and noise levels are all that passes between them.
  *  @throws {UsageError} with both numbers */
 export function checkPair(strong: ModelFacts, weak: ModelFacts): void {
-  const differ = (what: string, a: unknown, b: unknown) => {
-    if (a !== b) {
+  const differ = (what: string, a: string | number | undefined, b: string | number | undefined) => {
+    if (a !== b && a !== undefined && b !== undefined) {
       throw new UsageError(
-        `the pair does not fit: ${what} is ${String(a)} in ${strong.name} and ${String(b)} in ${weak.name}`,
+        `the pair does not fit: ${what} is ${a} in ${strong.name} and ${b} in ${weak.name}`,
         "weak and strong must share the latent space and the noise schedule",
       );
     }
   };
   differ("the number of latent channels", strong.latentChannels, weak.latentChannels);
+  differ("the VAE's factor (pixels per latent)", strong.vaeFactor, weak.vaeFactor);
+  differ("the VAE's scaling factor", strong.vaeScaling, weak.vaeScaling);
   for (const key of ["trainSteps", "betaStart", "betaEnd", "betaSchedule"] as const)
     differ(key, strong.scheduler[key], weak.scheduler[key]);
+  const zeroSnr = ({ scheduler }: ModelFacts) => (scheduler.rescaleBetasZeroSnr ? "on" : "off");
+  differ("rescale_betas_zero_snr", zeroSnr(strong), zeroSnr(weak));
 }

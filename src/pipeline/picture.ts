@@ -1,7 +1,7 @@
 import { DeviceError } from "../errors.ts";
 import { createBuffer, destroyBuffer, wholeBuffer, type BufferRange, type GpuBuffer } from "../gpu/buffers.ts";
 import type { Gpu } from "../gpu/device.ts";
-import { disposeProgram, prepare, readBuffer, submit } from "../gpu/program.ts";
+import { disposeProgram, prepare, readBuffer, submit, type Program } from "../gpu/program.ts";
 import { instantiate } from "../graph/execute.ts";
 import type { Plan } from "../graph/plan.ts";
 import { rgba } from "../kernels/rgba.ts";
@@ -29,15 +29,29 @@ export async function createDecoder(
   vae: VaePart,
   latents: BufferRange,
   scratch: readonly GpuBuffer[],
+  onPipeline: () => void,
 ): Promise<Decoder> {
-  const executable = await instantiate(gpu, plan, { weights: vae.weights.ranges, scratch, inputs: { latents } });
+  const cleanup: (() => void)[] = [];
+  const dispose = () => {
+    for (const undo of cleanup.splice(0).reverse()) undo();
+  };
+  const resources = { weights: vae.weights.ranges, scratch, inputs: { latents }, onPipeline };
+  const executable = await instantiate(gpu, plan, resources);
+  cleanup.push(executable.dispose);
   const x: TensorSpec = plan.outputs.get("output")!.spec;
   const y = rgba.output({ x }, {});
-  const pixels = createBuffer(gpu, storageBytes(y), "pixels");
-  const launch = rgba.launch({ x }, y, {});
-  const program = await prepare(gpu, "rgba", [
-    { launch, buffers: { x: executable.outputs.get("output")!, y: wholeBuffer(pixels) }, label: "pixels" },
-  ]);
+  let pixels: GpuBuffer;
+  let program: Program;
+  try {
+    pixels = createBuffer(gpu, storageBytes(y), "pixels");
+    cleanup.push(() => destroyBuffer(gpu, pixels));
+    const buffers = { x: executable.outputs.get("output")!, y: wholeBuffer(pixels) };
+    program = await prepare(gpu, "rgba", [{ launch: rgba.launch({ x }, y, {}), buffers, label: "pixels" }]);
+    cleanup.push(() => disposeProgram(gpu, program));
+  } catch (error) {
+    dispose();
+    throw error;
+  }
   const [n = 1, height = 1, width = 1] = y.shape;
   return {
     async decode() {
@@ -46,11 +60,7 @@ export async function createDecoder(
       const each = 4 * width * height;
       return Array.from({ length: n }, (_, i) => picture(bytes.slice(i * each, (i + 1) * each), width, height));
     },
-    dispose() {
-      disposeProgram(gpu, program);
-      destroyBuffer(gpu, pixels);
-      executable.dispose();
-    },
+    dispose,
   };
 }
 

@@ -1,4 +1,5 @@
-import { UsageError } from "../errors.ts";
+import { FileError, UsageError } from "../errors.ts";
+import { elementCount, showShape, type Shape } from "../tensor.ts";
 import {
   branches,
   legRows,
@@ -8,6 +9,7 @@ import {
   type LegSpec,
   type QueryPoint,
 } from "../w2sd/legs.ts";
+import { seedWords } from "../w2sd/noise.ts";
 import type { StepProgress } from "../w2sd/sample.ts";
 import type { TimestepSpacing } from "../w2sd/schedule.ts";
 import type { ModelFacts } from "./model.ts";
@@ -54,6 +56,8 @@ export interface GenerateRequest {
   readonly width?: number | undefined;
   readonly height?: number | undefined;
   readonly spacing?: TimestepSpacing | undefined;
+  /** Only `ddim` (η = 0) is run; any other name is refused, with the reason where reflection is undefined for it. */
+  readonly sampler?: string | undefined;
   /** Layers of the text encoder left out at its end. */
   readonly clipSkip?: number | undefined;
   /** Start from these instead of seeded noise: [1, C, h, w] f32. */
@@ -94,12 +98,15 @@ export interface RunPlan {
 }
 
 /** Works a request out for one model or a pair.
- *  @throws {UsageError} a number is out of range, or a side does not divide by the VAE's factor times the UNets' */
+ *  @throws {UsageError} a number is out of range, or a side does not divide by the VAE's factor times the UNets'
+ *  @throws {FileError} given latents are of another size, or not numbers */
 export function planRun(request: GenerateRequest, main: ModelFacts, weakModel?: ModelFacts): RunPlan {
   const weak = weakModel ?? main;
   const { reflection, autoguidance, steps = 50, spacing, side = "main" } = request;
   const weakSide = weakModel ? "weak" : "main";
   if (side === "weak" && !weakModel) throw new UsageError("side weak: the pipeline has no weak model");
+  checkSampler(request.sampler ?? "ddim", reflection !== undefined);
+  if (reflection) for (const { scheduler } of [main, weak]) refuseReflectionOf(scheduler);
   if (autoguidance && reflection) throw new UsageError("autoguidance and reflection exclude each other");
   const spec = (model: ModelFacts, guidanceScale: number): LegSpec => ({
     guidanceScale,
@@ -134,7 +141,33 @@ export function planRun(request: GenerateRequest, main: ModelFacts, weakModel?: 
   const legs = [autoguidance ? { leg: "main" as const, evaluations: both } : leg("main", side)];
   if (rows.some((r) => r.leg === "up"))
     legs.push(leg("down", "main", reflection?.strong), leg("up", weakSide, reflection?.weak));
-  return { rows, legs, ...latentSize(request, main, weak) };
+  const size = latentSize(request, main, weak);
+  if (request.latents) checkLatents(request.latents, [1, main.latentChannels, size.h, size.w]);
+  else seedWords(request.seed ?? 1);
+  return { rows, legs, ...size };
+}
+
+/** @throws {FileError} a wrong count, or values that are no numbers */
+function checkLatents(latents: Float32Array, shape: Shape): void {
+  if (latents.length !== elementCount(shape)) {
+    throw new FileError(
+      `the given latents have ${latents.length} elements, the picture wants ${elementCount(shape)}, ${showShape(shape)}`,
+      "choose the size that the latents were made for",
+    );
+  }
+  const bad = latents.findIndex((v) => !Number.isFinite(v));
+  if (bad >= 0) {
+    throw new FileError(
+      `the given latents hold ${latents[bad]} at element ${bad}, which is no finite number`,
+      "they come from a run that overflowed, or from a damaged file",
+    );
+  }
+}
+
+function checkSampler(name: string, reflects: boolean): void {
+  if (name.toLowerCase() === "ddim") return;
+  if (reflects) refuseReflection(name);
+  throw new UsageError(`sampler ${name}: only ddim is there`, "an Euler sampler on the same timesteps is the same algorithm but for its last step");
 }
 
 function latentSize(request: GenerateRequest, main: ModelFacts, weak: ModelFacts): { h: number; w: number } {

@@ -1,6 +1,6 @@
-import { writeBuffer, type BufferRange, type GpuBuffer } from "../gpu/buffers.ts";
+import { writeBuffer, type BufferRange } from "../gpu/buffers.ts";
 import { copyRanges, submit } from "../gpu/program.ts";
-import { instantiate, type Executable } from "../graph/execute.ts";
+import { instantiate, type Executable, type Resources } from "../graph/execute.ts";
 import type { Plan } from "../graph/plan.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { planOf, type LoadContext, type TextPart } from "./model.ts";
@@ -24,9 +24,8 @@ export async function encodePrompts(
   plan: Plan,
   text: TextPart,
   prompts: readonly string[],
-  scratch: readonly GpuBuffer[],
+  { scratch, onPipeline }: Required<Pick<Resources, "scratch" | "onPipeline">>,
 ): Promise<EncodedPrompts> {
-  const executable = await instantiate(gpu, plan, { weights: text.weights.ranges, scratch });
   const tokens = text.tokenizer.length;
   const ids = new Uint32Array(prompts.length * tokens);
   const cut = new Map<string, number>();
@@ -35,15 +34,17 @@ export async function encodePrompts(
     ids.set(encoded.ids, i * tokens);
     if (encoded.cut > 0) cut.set(prompt, encoded.cut);
   }
+  const positions = Uint32Array.from({ length: tokens }, (_, i) => i);
   const bytes = (a: Uint32Array) => new Uint8Array(a.buffer);
-  writeBuffer(gpu, executable.inputs.get("ids")!.buffer, 0, bytes(ids));
-  writeBuffer(
-    gpu,
-    executable.inputs.get("positions")!.buffer,
-    0,
-    bytes(Uint32Array.from({ length: tokens }, (_, i) => i)),
-  );
-  submit(gpu, [executable.once, executable.step]);
+  const executable = await instantiate(gpu, plan, { weights: text.weights.ranges, scratch, onPipeline });
+  try {
+    writeBuffer(gpu, executable.inputs.get("ids")!.buffer, 0, bytes(ids));
+    writeBuffer(gpu, executable.inputs.get("positions")!.buffer, 0, bytes(positions));
+    submit(gpu, [executable.once, executable.step]);
+  } catch (error) {
+    executable.dispose();
+    throw error;
+  }
   const output = executable.outputs.get("output")!;
   const each = output.bytes / prompts.length;
   return {
