@@ -131,7 +131,7 @@ def make_sd15():
         unet(model, f"{model}.unet", 1, 16, 16, 501, 11, "sd15-weak", blocks=detail)
         unet(model, f"{model}.unet-batch2", 2, 16, 16, 981, 12, "sd15-weak", blocks=None)
         unet(model, f"{model}.unet-wide", 2, 8, 24, 21, 13, "sd15-weak", blocks=None)
-    text_encoder("sd15-strong", "sd15-strong.text_encoder", ["a photo of a cat", ""], TEXT_BLOCKS + TEXT_DETAIL)
+    text_encoder("sd15-strong", "sd15-strong.text_encoder", ["a photo of a cat"], TEXT_BLOCKS + TEXT_DETAIL)
     vae_decoder("sd15-strong", "sd15-strong.vae_decoder", 1, 4, 4, 14)
     vae_decoder("sd15-strong", "sd15-strong.vae_decoder-odd", 2, 3, 5, 15, blocks=None)
     vae_encoder("sd15-strong", "sd15-strong.vae_encoder", 1, 32, 32, 16)
@@ -144,7 +144,7 @@ def make_sd2():
     unet("sd2", "sd2.unet", 1, 16, 16, 501, 21, "sd2", blocks=UNET_BLOCKS + UNET_DETAIL)
     unet("sd2", "sd2.unet-wide", 2, 24, 8, 981, 22, "sd2", blocks=None)
     unet("sd2-weak", "sd2-weak.unet", 1, 16, 16, 261, 23, "sd2", blocks=None)
-    text_encoder("sd2", "sd2.text_encoder", ["a photo of a cat", ""], TEXT_BLOCKS + TEXT_DETAIL)
+    text_encoder("sd2", "sd2.text_encoder", ["a photo of a cat"], TEXT_BLOCKS + TEXT_DETAIL)
     vae_decoder("sd2", "sd2.vae_decoder", 1, 8, 6, 24)
     vae_encoder("sd2", "sd2.vae_encoder", 1, 24, 32, 25)
 
@@ -163,7 +163,7 @@ def make_head40():
 
 @torch.no_grad()
 def make_taesd():
-    taesd(4, 6, 51)
+    taesd(2, 3, 51)
 
 
 MAKERS = {"sd15": make_sd15, "sd2": make_sd2, "bk-tiny": make_bk_tiny, "head40": make_head40, "taesd": make_taesd}

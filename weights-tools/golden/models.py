@@ -228,21 +228,29 @@ def make_bk_tiny():
 
 
 def make_head40():
-    """head40: two levels with heads 40 wide (SD1.5's first level) and 5 channels a norm group, so that no power of two helps."""
+    """head40: one level, heads 40 wide as in SD1.5's first level, 5 channels a norm group: no power of two helps here."""
     contexts = encode(MODELS / "sd15-weak", PROMPTS)[1]
     unet = UNet2DConditionModel(
         sample_size=16, block_out_channels=[40], norm_num_groups=8, cross_attention_dim=32, attention_head_dim=1, layers_per_block=1,
-        down_block_types=["CrossAttnDownBlock2D"], up_block_types=["CrossAttnUpBlock2D"],
+        mid_block_type=None, down_block_types=["CrossAttnDownBlock2D"], up_block_types=["CrossAttnUpBlock2D"],
     ).double().eval()  # fmt: skip
     randomise(unet, 4001)
     let_the_input_through(unet)
     fit_unet_output(unet, contexts, alphas(), 4002)
-    save_unet(unet, MODELS / "head40" / "unet", torch.float16, UNET_KEYS_SD15)
+    save_unet(unet, MODELS / "head40" / "unet", torch.float16, UNET_KEYS_BK)
+
+
+def make_mini():
+    """mini: a smaller SD1.5-shaped UNet for the single file with EMA weights; its other parts are sd15's."""
+    unet = UNet2DConditionModel(
+        sample_size=16, block_out_channels=[8, 8, 8, 8], norm_num_groups=4, cross_attention_dim=32, attention_head_dim=2, layers_per_block=2
+    ).double().eval()  # fmt: skip
+    save_unet(randomise(unet, 6001), MODELS / "mini" / "unet", torch.float16, UNET_KEYS_SD15)
 
 
 @torch.no_grad()
 def make_taesd():
-    """taesd: AutoencoderTiny with 8 channels, f16. Its latents are already scaled and its pictures are in [-1, 1] on the diffusers side."""
+    """taesd: AutoencoderTiny with 8 channels, f16. Its latents are already scaled and diffusers' wrapper keeps its pictures in [-1, 1]."""
     vae = randomise(AutoencoderTiny(encoder_block_out_channels=(8, 8, 8, 8), decoder_block_out_channels=(8, 8, 8, 8)).double().eval(), 5001)
     picture = torch.rand(1, 3, 64, 64, generator=seeded(5002), dtype=torch.float64) * 2 - 1
     vae.encoder.layers[-1].weight /= vae.encode(picture).latents.std()
@@ -251,4 +259,4 @@ def make_taesd():
     vae.half().save_pretrained(MODELS / "taesd" / "vae")
 
 
-MAKERS = {"sd15": make_sd15, "sd2": make_sd2, "bk-tiny": make_bk_tiny, "head40": make_head40, "taesd": make_taesd}
+MAKERS = {"sd15": make_sd15, "sd2": make_sd2, "bk-tiny": make_bk_tiny, "head40": make_head40, "mini": make_mini, "taesd": make_taesd}

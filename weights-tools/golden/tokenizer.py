@@ -1,6 +1,5 @@
 """The tiny tokenizer: CLIP's own file format, a small vocabulary learned from a short text."""
 
-import json
 import re
 from collections import Counter
 
@@ -64,7 +63,7 @@ def write_tokenizer(folder, pad="<|endoftext|>", merges=None):
     vocab = vocabulary(merges)
     special = lambda text: {"content": text, "lstrip": False, "normalized": True, "rstrip": False, "single_word": False}
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "vocab.json").write_text(json.dumps(vocab, ensure_ascii=False), encoding="utf-8")
+    write_json(folder / "vocab.json", vocab, indent=2, sort_keys=True)  # sorted by token, not by id: so are SD's own
     (folder / "merges.txt").write_text("#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in merges), encoding="utf-8")
     write_json(
         folder / "special_tokens_map.json",
