@@ -1,11 +1,15 @@
 // Weights from a checkpoint's bytes to the kernels' layout: y[p, i, o] = convert(raw[o, i, p]), for the rows o that a chunk holds.
-// One thread per 32-bit word of y, consecutive threads on consecutive o, so that the stores coalesce. All conversions on bits: exact to f32, rounded to
-// nearest even to f16, subnormals included (WGSL's own unpacking may flush them). With I = P = 1 it is a plain copy.
+// One thread per row (f16: pair of rows) and run of its elements; consecutive threads on consecutive o, so that the stores coalesce.
+// All conversions on bits: exact to f32, rounded to nearest even to f16, subnormals included (WGSL's own unpacking may flush them).
+// With I = P = 1 it is a plain copy.
 
 override WG: u32 = 64;
 override SOURCE: u32 = 1;         // 0 F32, 1 F16, 2 BF16
 override TARGET_HALF: bool = true; // f16 pairs, else f32
-override ODD: bool = false;        // O is odd: a word may hold elements of two rows, and threads run over all words of y
+override ODD: bool = false;        // O is odd and the target f16: a word may hold elements of two rows, and threads run over all words of y
+
+// Elements of a row that a thread moves: its reads share cache lines, and the divisions are paid once.
+const RUN: u32 = 8u;
 
 struct Params {
   rowBegin: u32, // first row of y that the chunk holds
@@ -13,7 +17,7 @@ struct Params {
   O: u32,
   I: u32,
   P: u32,
-  words: u32,    // threads
+  threads: u32,
   gridX: u32,    // workgroups along x
 }
 
@@ -63,7 +67,7 @@ fn element(n: u32) -> u32 {
   return half_to_single(h);
 }
 
-// Element of y at (k, o), k = p·I + i; o is a row of the chunk.
+// Element of y at (k, o), k = p·I + i.
 fn moved(k: u32, o: u32) -> u32 {
   let i = k % p.I;
   let tap = k / p.I;
@@ -74,26 +78,44 @@ fn held(o: u32) -> bool {
   return o >= p.rowBegin && o < p.rowBegin + p.rows;
 }
 
+// Word t of y. What this chunk does not hold stays as an earlier one left it, or zero.
+fn move_word(t: u32) {
+  let n = 2u * t;
+  let total = p.O * p.I * p.P;
+  var word = y[t];
+  if (held(n % p.O)) { word = (word & 0xffff0000u) | moved(n / p.O, n % p.O); }
+  if (n + 1u < total && held((n + 1u) % p.O)) { word = (word & 0xffffu) | (moved((n + 1u) / p.O, (n + 1u) % p.O) << 16u); }
+  y[t] = word;
+}
+
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32) {
   let t = (wg.x + wg.y * p.gridX) * WG + lane;
-  if (t >= p.words) { return; }
-  if (!TARGET_HALF) {
-    let o = p.rowBegin + t % p.rows;
-    let k = t / p.rows;
-    y[k * p.O + o] = moved(k, o);
-  } else if (!ODD) {
-    let pairs = p.rows / 2u;
-    let o = p.rowBegin + 2u * (t % pairs);
-    let k = t / pairs;
-    y[(k * p.O + o) / 2u] = moved(k, o) | (moved(k, o + 1u) << 16u);
-  } else {
-    // What this chunk does not hold stays as an earlier one left it, or zero.
-    let n = 2u * t;
-    let total = p.O * p.I * p.P;
-    var word = y[t];
-    if (held(n % p.O)) { word = (word & 0xffff0000u) | moved(n / p.O, n % p.O); }
-    if (n + 1u < total && held((n + 1u) % p.O)) { word = (word & 0xffffu) | (moved((n + 1u) / p.O, (n + 1u) % p.O) << 16u); }
-    y[t] = word;
+  if (t >= p.threads) { return; }
+  if (ODD) {
+    move_word(t);
+    return;
+  }
+  // A row, or with an f16 target a pair of rows, by a run of its I·P elements.
+  let per = select(1u, 2u, TARGET_HALF);
+  let columns = p.rows / per;
+  let run = t / columns;
+  let row = (t - run * columns) * per;
+  let length = p.I * p.P;
+  let first = run * RUN;
+  let count = min(RUN, length - first);
+  var i = first / p.P;
+  var tap = first - i * p.P;
+  var n = row * length + first;
+  for (var r = 0u; r < count; r++) {
+    var word = element(n);
+    if (TARGET_HALF) { word |= element(n + length) << 16u; }
+    y[((tap * p.I + i) * p.O + p.rowBegin + row) / per] = word;
+    n++;
+    tap++;
+    if (tap == p.P) {
+      tap = 0u;
+      i++;
+    }
   }
 }

@@ -27,7 +27,14 @@ function candidate(side: number, C: number, O: number, stride: 1 | 2 = 1): Candi
   return {
     name: `conv2d ${dtype} x[1, ${side}, ${side}, ${C}] w[3, 3, ${C}, ${O}] s${stride}`,
     launch: conv2d.launch({ x, weight }, y, attributes),
-    ...{ inputs: { x, weight }, y, samples, bound: tolerance(dtype, 9 * C), flop: 2 * out * out * 9 * C * O },
+    ...{
+      inputs: { x, weight },
+      y,
+      samples,
+      bound: tolerance(dtype, 9 * C),
+      flop: 2 * out * out * 9 * C * O,
+      unit: "FLOP",
+    },
   };
 }
 

@@ -16,11 +16,15 @@ export interface Candidate {
   /** Flat indices of y with their values; all of y in f64 would take longer than the bench. */
   readonly samples: readonly (readonly [index: number, value: number])[];
   readonly bound: (expected: number) => number;
-  readonly flop: number;
+  /** Work of one launch: operations, or for a kernel that only moves data the bytes it writes. */
+  readonly flop?: number;
+  readonly bytes?: number;
 }
 
 interface Prepared {
   readonly candidate: Candidate;
+  /** Launches of one measurement. */
+  readonly repeats: number;
   readonly run: () => Promise<void>;
   readonly dispose: () => void;
   readonly wallMs: number[];
@@ -31,7 +35,7 @@ interface Prepared {
 const MEASURE_MS = 200;
 const ROUNDS = 9;
 
-/** Checks every candidate, then times them in turns and prints GFLOP/s: median and best by the wall clock, and by processor time spread over all cores, which is
+/** Checks every candidate, then times them in turns and prints GFLOP/s or GB/s: median and best by the wall clock, and by processor time spread over all cores, which is
  *  what a software adapter would reach on an idle machine. */
 export async function bench(candidates: readonly Candidate[]): Promise<void> {
   const adapter = await findAdapter();
@@ -50,13 +54,14 @@ export async function bench(candidates: readonly Candidate[]): Promise<void> {
     }
   }
   const width = Math.max(...candidates.map(({ name }) => name.length));
-  for (const { candidate, wallMs, cpuMs } of prepared) {
-    const rate = (ms: number) => (candidate.flop / ms / 1e6).toFixed(1).padStart(6);
+  for (const { candidate, repeats, wallMs, cpuMs } of prepared) {
+    const [work, unit] = candidate.flop === undefined ? [candidate.bytes ?? 0, "GB"] : [candidate.flop, "GFLOP"];
+    const rate = (ms: number) => ((work * repeats) / ms / 1e6).toFixed(1).padStart(6);
     const median = (times: number[]) => [...times].sort((a, b) => a - b)[times.length >> 1]!;
     const cpu = adapter.software
       ? `   by processor time ${rate(median(cpuMs))} (best ${rate(Math.min(...cpuMs))})`
       : "";
-    const wall = `${rate(median(wallMs))} GFLOP/s (best ${rate(Math.min(...wallMs))})`;
+    const wall = `${rate(median(wallMs))} ${unit}/s (best ${rate(Math.min(...wallMs))})`;
     console.log(`${candidate.name.padEnd(width)} ${wall}${cpu}`);
   }
   for (const p of prepared) p.dispose();
@@ -89,7 +94,8 @@ async function prepareCandidate(gpu: Gpu, given: Candidate): Promise<Prepared> {
     await settle(gpu);
   };
   return {
-    candidate: { ...given, flop: given.flop * repeats },
+    candidate: given,
+    repeats,
     run,
     dispose: () => {
       disposeProgram(gpu, once);

@@ -26,10 +26,10 @@ export function repackLaunch({ source, target, rows: [begin, end], O, I, P }: Re
   const rows = end - begin;
   const half = target === "f16";
   const odd = half && O % 2 === 1;
-  const words = odd ? ceilDiv(O * I * P, 2) : (rows * I * P) / (half ? 2 : 1);
-  const grid = flatGrid(ceilDiv(words, 64));
+  const threads = odd ? ceilDiv(O * I * P, 2) : (rows / (half ? 2 : 1)) * ceilDiv(I * P, contract.consts.RUN);
+  const grid = flatGrid(ceilDiv(threads, 64));
   return launch(contract, {
-    params: { rowBegin: begin, rows, O, I, P, words, gridX: grid[0] },
+    params: { rowBegin: begin, rows, O, I, P, threads, gridX: grid[0] },
     overrides: { SOURCE: sources[source], TARGET_HALF: half, ODD: odd },
     workgroups: grid,
   });

@@ -57,6 +57,7 @@ const cases: Case[] = [
     activation: "gelu",
   },
   { name: "33×31, eight pixels a thread", x: [1, 33, 31, 4], weight: [3, 3, 4, 132], padding: 1, bias: true },
+  { name: "32×32, eight pixels a thread", x: [1, 32, 32, 4], weight: [3, 3, 4, 132], padding: 1, bias: true },
   { name: "four output channels", x: [1, 33, 31, 8], weight: [3, 3, 8, 4], padding: 1, bias: true },
   { name: "a column of pixels", x: [2, 17, 1, 8], weight: [3, 3, 8, 64], padding: 1 },
   { name: "two pixels wide", x: [2, 5, 2, 8], weight: [3, 3, 8, 64], padding: 1 },
@@ -68,7 +69,7 @@ const cases: Case[] = [
   { name: "any: RGB in", x: [2, 33, 31, 3], weight: [3, 3, 3, 16], padding: 1, bias: true, shader: "conv2d-any" },
   {
     name: "any: RGB out",
-    x: [2, 9, 7, 12],
+    x: [2, 9, 8, 12],
     weight: [3, 3, 12, 3],
     padding: 1,
     activation: "softClip",
