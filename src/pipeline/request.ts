@@ -3,6 +3,8 @@ import { elementCount, showShape, type Shape } from "../tensor.ts";
 import {
   branches,
   legRows,
+  refuseReflection,
+  refuseReflectionOf,
   type Inversion,
   type Leg,
   type LegRow,
@@ -167,7 +169,10 @@ function checkLatents(latents: Float32Array, shape: Shape): void {
 function checkSampler(name: string, reflects: boolean): void {
   if (name.toLowerCase() === "ddim") return;
   if (reflects) refuseReflection(name);
-  throw new UsageError(`sampler ${name}: only ddim is there`, "an Euler sampler on the same timesteps is the same algorithm but for its last step");
+  throw new UsageError(
+    `sampler ${name}: only ddim is there`,
+    "an Euler sampler on the same timesteps is the same algorithm but for its last step",
+  );
 }
 
 function latentSize(request: GenerateRequest, main: ModelFacts, weak: ModelFacts): { h: number; w: number } {
