@@ -136,8 +136,13 @@ def main():
         "styleByObject": style_pairs,
         "colourByObject": [p for p in colour_pairs if any(r["noun"] == p[0] and r["moved"] for r in rows)],
     }
-    text = json.dumps(split, indent=1)
-    (HERE / "split.json").write_text(text.replace("[\n   ", "[").replace(",\n   ", ", ").replace("\n  ]", "]") + "\n")
+    # One combination a line, as the repository's formatter would write it.
+    fields = []
+    for name, value in split.items():
+        pairs = isinstance(value[0], list)
+        body = "[\n    " + ",\n    ".join(json.dumps(p) for p in value) + "\n  ]" if pairs else json.dumps(value)
+        fields.append(f'  "{name}": {body}')
+    (HERE / "split.json").write_text("{\n" + ",\n".join(fields) + "\n}\n")
     np.savez_compressed(
         args.work / "dataset.npz",
         images=np.stack(images),

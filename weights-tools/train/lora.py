@@ -10,8 +10,9 @@ import math
 import time
 
 from common import REPO, LossLog, arguments, need, prepare
+from data_latents import Pictures
 from nets import make_scheduler
-from unet import FAVOURED, SNR_CAP, Pictures
+from unet import FAVOURED, SNR_CAP
 
 np = need("numpy")
 diffusers, transformers, peft = need("diffusers", "transformers", "peft")

@@ -1,32 +1,29 @@
-"""Trains the noise predictor: first the weak model with its text encoder, then the strong one from it.
+"""Trains the noise predictor: first the weak model, then the strong one from it.
 
     python unet.py weak [--minutes 30 | --steps 20000] [--device cuda]
     python unet.py strong [--minutes 45 | --steps 60000] [--device cuda]
 
-weak:   UNet and text encoder together, every style equally often, no averaging, stopped early.
-strong: the weak UNet continued with the text encoder frozen, cosine rate, averaged weights, and one favoured style: drawn
-        more often, and the only one shown for captions that name no style.
+weak:   every style equally often, no averaging, stopped early.
+strong: the weak UNet continued, cosine rate, averaged weights, and one favoured style: drawn more often, and the only one
+        shown for captions that name no style.
 
-Reads WORK/dataset.npz and WORK/vae/; writes WORK/{stage}.pt (resumable), {stage}.csv, {stage}-N.png and, with every
-checkpoint, WORK/{stage}/ with the f16 UNet. The weak stage also writes WORK/tokenizer/ and WORK/text_encoder/.
+Reads WORK/dataset.npz, WORK/vae/ and WORK/text_encoder/; writes WORK/{stage}.pt (resumable), {stage}.csv, {stage}-N.png and, with every
+checkpoint, WORK/{stage}/ with the f16 UNet.
 """
 
 import copy
-import json
 import math
 import time
 
-import bpe
 from common import LossLog, arguments, need, prepare, save_atomically, sheet, to_u8
+from data_latents import Pictures
 from muon import Muon, split_parameters
-from nets import make_scheduler, make_text_encoder, make_unet
+from nets import make_scheduler, make_unet
 
 np = need("numpy")
 diffusers, transformers = need("diffusers", "transformers")
 
 FAVOURED = "gradient"
-#: Share of captions replaced by the empty one, so that guidance has an unconditional model.
-DROPOUT = 0.1
 #: Loss weight min(SNR, 5) / SNR: the many steps with little noise would otherwise take most of the training.
 SNR_CAP = 5.0
 SHEET_PROMPTS = """red apple, {s} style|dog, {s} style|pizza, {s} style|grinning face, {s} style|red heart, {s} style|
@@ -34,35 +31,6 @@ blue car, {s} style|rocket, {s} style|soccer ball, {s} style|purple butterfly, {
 green umbrella, {s} style|yellow star, {s} style|cat, {s} style|panda, {s} style|hamburger, {s} style|banana, {s} style|
 gift, {s} style|key, {s} style|sun, {s} style|cactus, {s} style|fish, {s} style|skull, {s} style|pencil, {s} style|
 christmas tree, {s} style""".replace("\n", "").split("|")
-
-
-class Pictures:
-    """The cached latents and, per picture, the captions a stage may show, as token rows."""
-
-    def __init__(self, torch, args, vae, tokenizer, favoured):
-        packed = np.load(args.work / "dataset.npz")
-        self.rows = json.loads(str(packed["rows"]))
-        pictures = torch.from_numpy(packed["images"]).permute(0, 3, 1, 2)
-        with torch.no_grad():
-            parts = [
-                vae.encode(pictures[i : i + 64].to(args.device).float() / 127.5 - 1).latent_dist.mean for i in range(0, len(pictures), 64)
-            ]
-        self.latents = torch.cat(parts) * vae.config.scaling_factor
-        texts, self.choices, weights = [""], [], []
-        for row in self.rows:
-            kept = [c["text"] for c in row["captions"] if not favoured or row["style"] == favoured or c["styled"]]
-            self.choices.append((len(texts), len(kept)))
-            texts += kept
-            # A recoloured drawing repeats a shape that is there already.
-            weights.append((0.6 if row["moved"] else 1.0) * (2.5 if row["style"] == favoured else 1.0))
-        self.weights = np.array(weights) / sum(weights)
-        self.tokens = tokenizer(texts, padding="max_length", max_length=77, truncation=True, return_tensors="pt").input_ids
-
-    def draw(self, rng, n):
-        """n picture indices and a caption index for each; caption 0 is the empty one."""
-        index = rng.choice(len(self.rows), n, p=self.weights)
-        captions = [0 if rng.random() < DROPOUT else self.choices[i][0] + rng.integers(self.choices[i][1]) for i in index]
-        return index, captions
 
 
 def sample(torch, unet, text, vae, scheduler, tokens, guidance=4.0, steps=25, seed=0):
@@ -96,11 +64,6 @@ def main():
     cuda = device.type == "cuda"
     vae = diffusers.AutoencoderKL.from_pretrained(work / "vae").float().to(device).eval()
 
-    if weak and not (work / "tokenizer").exists():
-        rows = json.loads(str(np.load(work / "dataset.npz")["rows"]))
-        print(bpe.write(work / "tokenizer", [c["text"] for r in rows for c in r["captions"]]))
-    vocab = json.loads((work / "tokenizer" / "vocab.json").read_text(encoding="utf-8"))
-    ids = {"vocab": len(vocab), "bos": vocab[bpe.BOS], "eos": vocab[bpe.EOS]}
     tokenizer = transformers.CLIPTokenizer.from_pretrained(work / "tokenizer")
     data = Pictures(torch, args, vae, tokenizer, None if weak else FAVOURED)
     data.tokens = data.tokens.to(device)
@@ -108,22 +71,16 @@ def main():
     unet = make_unet().to(device)
     if cuda:
         unet = unet.to(memory_format=torch.channels_last)
-    if weak:
-        text = make_text_encoder(ids).to(device)
-        trained = [*unet.parameters(), *text.parameters()]
-    else:
-        text = transformers.CLIPTextModel.from_pretrained(work / "text_encoder", torch_dtype=torch.float32).to(device).eval()
-        with torch.no_grad():
-            states = torch.cat([text(data.tokens[i : i + 256])[0].half() for i in range(0, len(data.tokens), 256)])
+    text = transformers.CLIPTextModel.from_pretrained(work / "text_encoder", torch_dtype=torch.float32).to(device).eval()
+    with torch.no_grad():
+        states = torch.cat([text(data.tokens[i : i + 256])[0].half() for i in range(0, len(data.tokens), 256)])
+    if not weak:
         unet.load_state_dict(torch.load(work / "weak.pt", map_location=device)["unet"])
-        trained = list(unet.parameters())
+    trained = list(unet.parameters())
     print(f"{sum(p.numel() for p in unet.parameters())} parameters in the UNet, {sum(p.numel() for p in text.parameters())} in the text encoder, "
           f"{len(data.rows)} pictures, {len(data.tokens)} captions")
     averaged = copy.deepcopy(unet).requires_grad_(False)
     inner, rest = split_parameters(unet, ("conv_in", "conv_out", "time_embedding"))
-    if weak:
-        more = split_parameters(text, ("embedding",))
-        inner, rest = inner + more[0], rest + more[1]
     optimisers = [
         Muon(inner, args.rate * 10, weight_decay=0.01, rounds=4),
         torch.optim.AdamW(rest, args.rate, betas=(0.9, 0.99), weight_decay=0.0, fused=True),
@@ -137,8 +94,6 @@ def main():
         averaged.load_state_dict(state["averaged"])
         for optimiser, part in zip(optimisers, state["optimisers"]):
             optimiser.load_state_dict(part)
-        if weak:
-            text.load_state_dict(state["text"])
         step, spent = state["step"], state["spent"]
     torch.manual_seed(args.seed + step)
     rng = np.random.default_rng(args.seed + step)
@@ -152,12 +107,10 @@ def main():
         kept = unet if weak else averaged
         state = {"unet": unet.state_dict(), "averaged": averaged.state_dict()}
         state["optimisers"] = [o.state_dict() for o in optimisers]
-        save_atomically(torch, state | {"text": text.state_dict(), "step": step, "spent": spent}, checkpoint)
+        save_atomically(torch, state | {"step": step, "spent": spent}, checkpoint)
         out = copy.deepcopy(kept).to("cpu", memory_format=torch.contiguous_format)
         out.half().save_pretrained(work / args.stage)
-        if weak:
-            copy.deepcopy(text).cpu().half().save_pretrained(work / "text_encoder")
-        text.eval(), kept.eval()
+        kept.eval()
         sheet(to_u8(torch, sample(torch, kept, text, vae, make_scheduler(), sheet_tokens)), work / f"{args.stage}-{step}.png", 8)
         unet.train()
 
@@ -167,8 +120,8 @@ def main():
     began = saved = time.time()
     sums = torch.zeros(2, device=device)
     while share() < 1:
-        # The weak model only lands (a short linear fall), the strong one anneals all the way.
-        fall = min(1, (1 - share()) / 0.1) if weak else 0.5 + 0.5 * math.cos(math.pi * share())
+        # The weak model is stopped at a third of its rate, the strong one anneals all the way.
+        fall = 1 - 0.7 * share() if weak else 0.5 + 0.5 * math.cos(math.pi * share())
         factor = min(1, (step + 1) / 60) * max(fall, 0.02)
         for peak, group in zip(peaks, (group for o in optimisers for group in o.param_groups)):
             group["lr"] = peak * factor
@@ -179,12 +132,11 @@ def main():
         a = alpha_bar[t].view(-1, 1, 1, 1)
         eps = torch.randn_like(x0)
         with torch.autocast(device.type, torch.bfloat16, enabled=cuda):
-            context = text(data.tokens[captions])[0] if weak else states[captions].float()
-            guess = unet(a.sqrt() * x0 + (1 - a).sqrt() * eps, t, context).sample.float()
+            guess = unet(a.sqrt() * x0 + (1 - a).sqrt() * eps, t, states[captions].float()).sample.float()
         error = (guess - eps).square().mean((1, 2, 3))
         snr = (a / (1 - a)).flatten()
         loss = (error * snr.clamp(max=SNR_CAP) / snr).mean()
-        unet.zero_grad(), text.zero_grad()
+        unet.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         for optimiser in optimisers:
