@@ -3,7 +3,9 @@ import { conv2d } from "../../src/kernels/conv2d.ts";
 import type { Activation } from "../../src/kernels/kernel.ts";
 import type { Dtype, Shape } from "../../src/tensor.ts";
 import * as reference from "../reference.ts";
-import { checkOp, closeAfterTests, floatDtypes } from "../support/op.ts";
+import { testGpu } from "../support/adapter.ts";
+import { mismatch } from "../support/mismatch.ts";
+import { checkOp, closeAfterTests, floatDtypes, runLaunch } from "../support/op.ts";
 import { random, tensor } from "../support/tensor.ts";
 import { tolerance } from "../support/tolerance.ts";
 
@@ -160,6 +162,33 @@ describe("conv2d", async () => {
       expected,
       tolerance("f32", 9 * C),
     );
+  });
+
+  // More than 65,535 tiles take gigabytes: the same grid folded by hand, one workgroup too many at its end.
+  it.each([
+    { name: "conv2d", O: 64 },
+    { name: "conv2d-any", O: 3 },
+  ])("$name: tiles over two grid dimensions", async ({ name, O }) => {
+    const [x, weight] = [random([2, 33, 31, 4], "f32", 1), random([3, 3, 4, O], "f32", 2)];
+    const attributes = { padding: 1 };
+    const y = conv2d.output({ x, weight }, attributes);
+    const launch = conv2d.launch({ x, weight }, y, attributes);
+    const [columns, tiles] = launch.workgroups;
+    const gridY = Math.ceil((tiles + 1) / 2);
+    const folded = {
+      ...launch,
+      params: { ...launch.params, gridY },
+      workgroups: [columns, gridY, 2] as [number, number, number],
+    };
+    const result = await runLaunch(await testGpu(), folded, { x, weight }, { y });
+    const expected = reference.conv2d(
+      x.data,
+      weight.data,
+      { N: 2, H: 33, W: 31, C: 4, KH: 3, KW: 3, O },
+      { padding: [1, 1, 1, 1] },
+    );
+    expect(mismatch("y", y.shape, result["y"]!, expected, tolerance("f32", 36))).toBeUndefined();
+    expect(launch.contract.name).toBe(name);
   });
 
   const spec = (shape: Shape, dtype: Dtype = "f32") => ({ shape, dtype });

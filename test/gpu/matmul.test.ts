@@ -1,9 +1,12 @@
 import { describe, expect, it } from "vitest";
 import type { Activation } from "../../src/kernels/kernel.ts";
 import { matmul } from "../../src/kernels/matmul.ts";
+import { tileGrid } from "../../src/kernels/tile.ts";
 import { elementCount, type Dtype, type Shape } from "../../src/tensor.ts";
 import * as reference from "../reference.ts";
-import { checkOp, closeAfterTests, floatDtypes } from "../support/op.ts";
+import { testGpu } from "../support/adapter.ts";
+import { checkOp, closeAfterTests, floatDtypes, runLaunch } from "../support/op.ts";
+import { mismatch } from "../support/mismatch.ts";
 import { random } from "../support/tensor.ts";
 import { tolerance } from "../support/tolerance.ts";
 
@@ -71,6 +74,33 @@ describe("matmul", async () => {
 
   const mixed = cases.filter(({ name }) => /^control|^transposed|divides nothing|any: 77 keys/.test(name));
   it.each(mixed)("f32 over packed f16 weights $name", (c) => run(c, "f32", "f16"));
+
+  // More than 65,535 tiles take gigabytes: the same grid folded by hand, one workgroup too many at its end.
+  it.each([
+    { name: "matmul", N: 64 },
+    { name: "matmul-any", N: 33 },
+  ])("$name: tiles over two grid dimensions", async ({ name, N }) => {
+    const [x, weight] = [random([700, 16], "f32", 1), random([16, N], "f32", 2)];
+    const y = matmul.output({ x, weight }, {});
+    const launch = matmul.launch({ x, weight }, y, {});
+    const [columns, tiles] = launch.workgroups;
+    const gridY = Math.ceil((tiles + 1) / 2);
+    const folded = {
+      ...launch,
+      params: { ...launch.params, gridY },
+      workgroups: [columns, gridY, 2] as [number, number, number],
+    };
+    const result = await runLaunch(await testGpu(), folded, { x, weight }, { y });
+    const expected = reference.matmul(x.data, weight.data, { M: 700, K: 16, N });
+    expect(mismatch("y", y.shape, result["y"]!, expected, tolerance("f32", 16))).toBeUndefined();
+    expect(launch.contract.name).toBe(name);
+  });
+
+  it("folds grids that are too long, without losing a tile", () => {
+    expect(tileGrid(3, 65_535)).toEqual([3, 65_535, 1]);
+    expect(tileGrid(3, 65_536)).toEqual([3, 32_768, 2]);
+    expect(tileGrid(3, 200_001)).toEqual([3, 50_001, 4]);
+  });
 
   const spec = (shape: number[], dtype: Dtype = "f32") => ({ shape, dtype });
   const refused: [string, () => unknown, string][] = [
