@@ -5,6 +5,7 @@ import { doctorCommand } from "./doctor.ts";
 import { reportError } from "./exit.ts";
 import { generateCommand } from "./generate.ts";
 import { inspectCommand } from "./inspect.ts";
+import { planCommand } from "./plan.ts";
 import { runCommand } from "./run.ts";
 import type { Terminal } from "./session.ts";
 import { toyCommand } from "./toy.ts";
@@ -21,7 +22,15 @@ export function program(terminal: Terminal): Command {
       "after",
       "\nExit codes: 0 ok, 1 failure, 2 usage, 3 no adapter, 4 memory or limit, 5 bad file, 130 interrupted",
     );
-  for (const command of [generateCommand, runCommand, toyCommand, inspectCommand, doctorCommand, demoCommand])
+  for (const command of [
+    generateCommand,
+    runCommand,
+    toyCommand,
+    inspectCommand,
+    planCommand,
+    doctorCommand,
+    demoCommand,
+  ])
     w2sd.addCommand(command(terminal));
   settle(w2sd);
   return w2sd;
