@@ -78,30 +78,54 @@ export async function loadUnet(context: LoadContext, checkpoint: Checkpoint): Pr
   return { config, factor, graph, weights: await load(context, "unet", component, graph(smallest)) };
 }
 
-export async function loadText(context: LoadContext, checkpoint: Checkpoint): Promise<TextPart> {
+const tokenTable = "text_model.embeddings.token_embedding.weight";
+
+/** `tokenizer`: the checkpoint's own, if it has been read before. */
+export async function loadText(
+  context: LoadContext,
+  checkpoint: Checkpoint,
+  tokenizer?: ClipTokenizer,
+): Promise<TextPart> {
   const component = needComponent(checkpoint, "text_encoder");
   const file = `${checkpoint.name} text encoder`;
   const config = clipTextConfig(component.config, `${file} config`);
-  const table = component.tensors.get("text_model.embeddings.token_embedding.weight");
+  const table = component.tensors.get(tokenTable);
   const bytesPerElement = table?.dtype === "F16" || context.dtype === "f16" ? 2 : 4;
   const splitTableRows = Math.floor(bindingLimits(context.gpu).maxBindingBytes / (config.hiddenSize * bytesPerElement));
   const graph: TextPart["graph"] = (shape) =>
     clipText(config, component.tensors, context.dtype, { ...shape, splitTableRows }, file);
-  const tokenizer = await tokenizerOf(context, checkpoint);
   return {
     config,
-    tokenizer,
+    tokenizer: tokenizer ?? (await readTokenizer(context, checkpoint)),
     graph,
     weights: await load(context, "text_encoder", component, graph({ batch: 1, tokens: 1 })),
   };
 }
 
-async function tokenizerOf({ merges }: LoadContext, checkpoint: Checkpoint): Promise<ClipTokenizer> {
-  const files = checkpoint.tokenizer ?? {};
-  if (files.merges !== undefined || files.tokenizerJson !== undefined) return clipTokenizer(files);
-  if (!merges)
-    throw new FileError(`${checkpoint.name} has no tokenizer`, "supply CLIP's merge list (assets/clip-merges.txt)");
-  return clipTokenizer({ ...files, merges: await merges() });
+/** A checkpoint's tokenizer; CLIP's own where it comes without.
+ *  @throws {FileError} its files are damaged, or not those of its text encoder */
+export async function readTokenizer({ merges }: LoadContext, checkpoint: Checkpoint): Promise<ClipTokenizer> {
+  const { name, tokenizer: files = {} } = checkpoint;
+  const own = files.merges !== undefined || files.tokenizerJson !== undefined;
+  if (!own && !merges)
+    throw new FileError(`${name} has no tokenizer`, "supply CLIP's merge list (assets/clip-merges.txt)");
+  let tokenizer: ClipTokenizer;
+  try {
+    tokenizer = clipTokenizer(own ? files : { ...files, merges: await merges!() });
+  } catch (cause) {
+    if (!(cause instanceof FileError)) throw cause;
+    throw new FileError(`${name}: ${cause.message}`, undefined, { cause });
+  }
+  const table = needComponent(checkpoint, "text_encoder").tensors.get(tokenTable);
+  const vocabSize = table?.shape[0] ?? Infinity;
+  const highest = Math.max(tokenizer.bos, tokenizer.eos, tokenizer.pad);
+  if (highest >= vocabSize) {
+    throw new FileError(
+      `${name}: its tokenizer has a token ${highest}, its text encoder knows ${vocabSize}`,
+      "the two are of different models: fetch the tokenizer folder again",
+    );
+  }
+  return tokenizer;
 }
 
 /** The VAE's decoder, or its encoder. */
@@ -171,7 +195,7 @@ export interface ModelFacts {
   /** Pixels per latent along a side. */
   readonly vaeFactor: number;
   /** What its VAE multiplies latents by; unknown without a VAE, and of one that takes them as they are. */
-  readonly vaeScaling: number | undefined;
+  readonly vaeScaling?: number | undefined;
   readonly scheduler: SchedulerConfig;
 }
 

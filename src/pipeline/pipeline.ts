@@ -8,6 +8,7 @@ import {
   loadText,
   loadUnet,
   loadVae,
+  readTokenizer,
   type LoadContext,
   type ModelFacts,
   type TextPart,
@@ -84,13 +85,16 @@ export async function createPipeline(options: PipelineOptions): Promise<Pipeline
   const weakFacts = options.weak && factsOf(options.weak, facts);
   if (weakFacts) checkPair(facts, weakFacts);
   try {
-    const text = own(await loadText(context, options.model));
+    // A damaged tokenizer of either is said before the first weight is read.
+    const tokenizer = await readTokenizer(context, options.model);
+    const weakTokenizer = options.weak?.textEncoder && (await readTokenizer(context, options.weak));
+    const text = own(await loadText(context, options.model, tokenizer));
     const main = { facts, text, unet: own(await loadUnet(context, options.model)) };
     const vae = own(await loadVae(context, options.model));
     let weak: PipelineModel | undefined;
     if (options.weak && weakFacts) {
       // Each model is asked in its own words; one that comes without a text encoder takes the strong one's.
-      const weakText = options.weak.textEncoder ? own(await loadText(context, options.weak)) : text;
+      const weakText = options.weak.textEncoder ? own(await loadText(context, options.weak, weakTokenizer)) : text;
       weak = { facts: weakFacts, text: weakText, unet: own(await loadUnet(context, options.weak)) };
     }
     const pipeline: Pipeline = {
