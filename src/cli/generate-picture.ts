@@ -8,7 +8,6 @@ import { showShape } from "../tensor.ts";
 import type { Checkpoint } from "../weights/checkpoint.ts";
 import { firstFew, quote } from "../weights/show.ts";
 import type { Context, GenerateReport, GenerateRequest, GenerateResult } from "./engine.ts";
-import { adapterOf } from "./node-engine.ts";
 import { openModel, type OpenModel } from "./open-model.ts";
 import type { Progress } from "./progress.ts";
 import { readTensors, writeTensors } from "./tensor-files.ts";
@@ -148,4 +147,8 @@ export function reportOf(gpu: Gpu, pipeline: Pipeline, result: PictureResult, to
     gpu: result.gpu,
     ms: { load: pipeline.loadMs, ...ms, total },
   };
+}
+
+export function adapterOf({ adapter }: Gpu): { name: string; software: boolean } {
+  return { name: adapter.name, software: adapter.software };
 }

@@ -8,7 +8,7 @@ import { inspect, showInspection } from "../weights/inspect.ts";
 import { halves, mixture, quantileStarts, twoPeaks } from "../w2sd/toy.ts";
 import { demo } from "./demo-strip.ts";
 import type { Context, Engine, ToyOptions } from "./engine.ts";
-import { generatePicture } from "./generate-picture.ts";
+import { adapterOf, generatePicture } from "./generate-picture.ts";
 import { openModel } from "./open-model.ts";
 import { readTensors, writeTensors } from "./tensor-files.ts";
 
@@ -83,10 +83,6 @@ function partOf(component: string): "unet" | "vae" | "text_encoder" {
 function sampling(o: ToyOptions, { signal }: Context): Omit<ToyRequest, "strong" | "weak" | "start"> {
   const { steps, method, w, lambda, inversion, query, alpha } = o;
   return { steps, method, w, lambda, inversion, query, alpha, signal };
-}
-
-export function adapterOf({ adapter }: Gpu): { name: string; software: boolean } {
-  return { name: adapter.name, software: adapter.software };
 }
 
 async function withGpu<T>({ adapter, signal }: Context, work: (gpu: Gpu) => Promise<T>): Promise<T> {
