@@ -14,6 +14,8 @@ export interface Gpu {
   readonly failures: Error[];
   /** Whether the caller owns the device: then dispose() leaves it alone. */
   readonly borrowed: boolean;
+  /** What the device came from. Dawn ends the process when these are collected while the device lives. */
+  readonly origin: readonly unknown[];
 }
 
 export interface AdapterSummary {
@@ -51,7 +53,7 @@ const softwareWords = /swiftshader|llvmpipe|lavapipe|software|basic render|warp/
 /** Opens a device.
  *  @throws {AdapterError} no WebGPU here, or no adapter */
 export async function openGpu(options: OpenGpuOptions = {}): Promise<Gpu> {
-  if (options.device) return wrap(options.device, true);
+  if (options.device) return wrap(options.device, true, []);
   const gpu = options.gpu ?? (globalThis.navigator as { gpu?: GPU } | undefined)?.gpu;
   if (!gpu) {
     throw new AdapterError(
@@ -77,7 +79,7 @@ export async function openGpu(options: OpenGpuOptions = {}): Promise<Gpu> {
         { cause },
       );
     });
-  return wrap(device, false, adapter);
+  return wrap(device, false, [gpu, adapter], adapter.info);
 }
 
 function summarise(info: GPUAdapterInfo, fallback = false): AdapterSummary {
@@ -88,11 +90,12 @@ function summarise(info: GPUAdapterInfo, fallback = false): AdapterSummary {
   return { name, vendor: info.vendor, architecture: info.architecture, software };
 }
 
-function wrap(device: GPUDevice, borrowed: boolean, adapter?: GPUAdapter): Gpu {
-  const info = device.adapterInfo ?? adapter?.info;
+function wrap(device: GPUDevice, borrowed: boolean, origin: readonly unknown[], fallback?: GPUAdapterInfo): Gpu {
+  const info = device.adapterInfo ?? fallback;
   const gpu: Gpu = {
     device,
     borrowed,
+    origin,
     adapter: summarise(info, info.isFallbackAdapter),
     features: {
       f16: device.features.has("shader-f16"),

@@ -90,7 +90,7 @@ export async function checkOp<I extends Specs, A>(
   const gpu = await testGpu();
   const y = kernel.output(inputs as unknown as I, attributes);
   const launch = kernel.launch(inputs as unknown as I, y, attributes);
-  const result = await runLaunch(gpu, launch, inputs as Record<string, HostTensor | undefined>, { y });
+  const result = await runLaunch(gpu, launch, inputs, { y });
   expect(result["y"]!.length, "output size").toBe(expected.length);
   const report = mismatch("y", y.shape, result["y"]!, expected, bound);
   if (report) throw new Error(`${kernel.name}: ${report}`);
