@@ -113,16 +113,25 @@ function rowsOf(entry: TensorEntry, [from, to]: readonly [number, number]): Tens
 function windowed(source: ByteSource): ByteSource {
   let start = 0;
   let held: Uint8Array = new Uint8Array(0);
+  const isLarge = (bytes: number) => bytes >= defaultChunkBytes / 4;
+  const read: ByteSource["read"] = async (begin, end, signal) => {
+    if (isLarge(end - begin)) return source.read(begin, end, signal);
+    if (begin < start || end > start + held.length) {
+      held = await source.read(begin, Math.min(source.size, begin + defaultChunkBytes / 2), signal);
+      start = begin;
+    }
+    return held.subarray(begin - start, end - start);
+  };
+  if (source.readInto === undefined) return { name: source.name, size: source.size, read };
+  const readInto = source.readInto.bind(source);
   return {
     name: source.name,
     size: source.size,
-    async read(begin, end, signal) {
-      if (end - begin >= defaultChunkBytes / 4) return source.read(begin, end, signal);
-      if (begin < start || end > start + held.length) {
-        held = await source.read(begin, Math.min(source.size, begin + defaultChunkBytes / 2), signal);
-        start = begin;
-      }
-      return held.subarray(begin - start, end - start);
+    read,
+    // Large reads go to the reader's own two buffers: a new one for each would wait for the garbage collector.
+    async readInto(target, begin, signal) {
+      if (isLarge(target.byteLength)) return readInto(target, begin, signal);
+      target.set(await read(begin, begin + target.byteLength, signal));
     },
   };
 }
