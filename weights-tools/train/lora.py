@@ -12,7 +12,7 @@ import time
 from common import REPO, LossLog, arguments, need, prepare
 from data_latents import Pictures
 from nets import make_scheduler
-from unet import FAVOURED, SNR_CAP
+from unet import FAVOURED, loss_weight
 
 np = need("numpy")
 diffusers, transformers, peft = need("diffusers", "transformers", "peft")
@@ -58,7 +58,7 @@ def main():
             context = text(data.tokens[torch.tensor(captions)].to(device))[0]
         guess = unet(a.sqrt() * x0 + (1 - a).sqrt() * eps, t, context).sample
         snr = (a / (1 - a)).flatten()
-        loss = ((guess - eps).square().mean((1, 2, 3)) * snr.clamp(max=SNR_CAP) / snr).mean()
+        loss = ((guess - eps).square().mean((1, 2, 3)) * loss_weight(snr)).mean()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
