@@ -26,23 +26,34 @@ export async function npmChromium(): Promise<NpmChromium | { readonly missing: s
   } catch {
     return { missing: "the package @sparticuz/chromium is not installed" };
   }
+  try {
+    const folder = await unpacked(source);
+    const path = join(folder, "chromium");
+    return { path, env: await environment(path, folder) };
+  } catch (error) {
+    return { missing: `@sparticuz/chromium cannot be unpacked: ${(error as Error).message}` };
+  }
+}
+
+/** The folder with everything in it. Concurrent callers end up with one complete folder. */
+async function unpacked(source: string): Promise<string> {
   const { version } = JSON.parse(await readFile(join(source, "package.json"), "utf8")) as { version: string };
   const cache = join(process.env["XDG_CACHE_HOME"] || join(homedir(), ".cache"), "w2sd-webgpu");
   const folder = join(cache, `chromium-${version}`);
-  if (!existsSync(folder)) {
-    await mkdir(cache, { recursive: true });
-    const part = await mkdtemp(`${folder}.`);
-    try {
-      await unpack(join(source, "bin"), part);
-      await rename(part, folder);
-    } catch (error) {
-      await rm(part, { recursive: true, force: true });
-      // Someone else finished first: their folder is as good.
-      if (!existsSync(folder)) throw error;
-    }
+  if (existsSync(folder)) return folder;
+  await mkdir(cache, { recursive: true });
+  const part = await mkdtemp(`${folder}.`);
+  try {
+    await unpack(join(source, "bin"), part);
+    // The one that comes along names only folders of a cloud function's.
+    await writeFile(join(part, "fonts.conf"), fontsConf(folder));
+    await rename(part, folder);
+  } catch (error) {
+    await rm(part, { recursive: true, force: true });
+    // Someone else finished first: their folder is as good.
+    if (!existsSync(folder)) throw error;
   }
-  const path = join(folder, "chromium");
-  return { path, env: await environment(path, folder) };
+  return folder;
 }
 
 async function unpack(bin: string, folder: string): Promise<void> {
@@ -60,6 +71,10 @@ async function unpack(bin: string, folder: string): Promise<void> {
       await writeFile(path, data, { mode: 0o755 });
     }
   }
+}
+
+function fontsConf(folder: string): string {
+  return `<fontconfig><dir>${folder}/fonts</dir><cachedir>${folder}/fonts-cache</cachedir></fontconfig>\n`;
 }
 
 /** The package's own libraries and fonts, only where the system has none. */
