@@ -1,6 +1,6 @@
 import { FileError } from "../errors.ts";
-import type { Gpu } from "../gpu/device.ts";
-import { checkPair, factsOf, type ModelFacts } from "../pipeline/model.ts";
+import { chooseDtype, type Gpu } from "../gpu/device.ts";
+import { checkFits, checkPair, factsOf, type ModelFacts } from "../pipeline/model.ts";
 import { createPipeline, type Pipeline } from "../pipeline/pipeline.ts";
 import type { GenerateResult as PictureResult } from "../pipeline/generate.ts";
 import { planRun, type GenerateRequest as PictureRequest } from "../pipeline/request.ts";
@@ -29,13 +29,15 @@ export async function generatePicture(gpu: Gpu, request: GenerateRequest, contex
     const weakFacts = weak && factsOf(weak.checkpoint, facts);
     if (weakFacts) checkPair(facts, weakFacts);
     const picture = pictureRequest(request, context, await startLatents(request, facts));
-    planRun(picture, facts, weakFacts);
+    const run = planRun(picture, facts, weakFacts);
+    const dtype = chooseDtype(gpu, request.dtype);
+    for (const one of [model, ...(weak ? [weak] : [])]) checkFits({ gpu, dtype, without: [] }, one.checkpoint, run);
     const { progress, signal } = context;
     const pipeline = await createPipeline({
       gpu,
       model: model.checkpoint,
       weak: weak?.checkpoint,
-      dtype: request.dtype,
+      dtype,
       merges: model.merges,
       onUpload: uploadProgress(progress, model.checkpoint, weak?.checkpoint),
       signal,

@@ -40,13 +40,13 @@ export async function runComponent(
   const { graph, weights, feed } = await open(context, checkpoint, request);
   try {
     const plan = planOf(context, graph, request.marks);
+    for (const [name, { shape }] of plan.inputs) checkFeed(name, shape, feed.get(name));
     const scratch = createScratch(gpu, [plan]);
     try {
       const onPipeline = () => checkAborted(context.signal, `compiling the ${request.component}`);
       const executable = await instantiate(gpu, plan, { weights: weights.ranges, scratch, onPipeline });
       try {
-        for (const [name, range] of executable.inputs)
-          write(context, range, plan.inputs.get(name)!, feed.get(name), name);
+        for (const [name, range] of executable.inputs) write(context, range, plan.inputs.get(name)!, feed.get(name)!);
         submit(gpu, [executable.once, executable.step]);
         const results = new Map<string, HostTensor>();
         for (const [name, range] of executable.outputs)
@@ -154,15 +154,15 @@ function guarded<T>(weights: LoadedWeights, make: () => T): T {
   }
 }
 
-function write(
-  { gpu }: LoadContext,
-  range: BufferRange,
-  spec: TensorSpec,
-  data: Float32Array | Uint32Array | undefined,
-  name: string,
-): void {
-  if (data?.length !== elementCount(spec.shape))
-    throw new FileError(`input '${name}' has ${data?.length ?? 0} elements, the model wants ${showShape(spec.shape)}`);
+function checkFeed(name: string, shape: Shape, data: Float32Array | Uint32Array | undefined): void {
+  if (data?.length !== elementCount(shape)) {
+    throw new FileError(
+      `input '${name}' has ${data?.length ?? 0} elements, the model wants ${elementCount(shape)}, ${showShape(shape)} (channels last)`,
+    );
+  }
+}
+
+function write({ gpu }: LoadContext, range: BufferRange, spec: TensorSpec, data: Float32Array | Uint32Array): void {
   const bytes =
     data instanceof Float32Array && spec.dtype === "f16"
       ? fromFloat32(data, "F16")

@@ -51,7 +51,11 @@ export interface VaePart {
 }
 
 /** A graph, fused and planned for this device. */
-export function planOf({ gpu, without }: LoadContext, builder: GraphBuilder, marks = false): Plan {
+export function planOf(
+  { gpu, without }: Pick<LoadContext, "gpu" | "without">,
+  builder: GraphBuilder,
+  marks = false,
+): Plan {
   return plan(fuse(finish(builder, marks ? builder.marks : new Map()), without), bindingLimits(gpu));
 }
 
@@ -68,12 +72,38 @@ function load(
   });
 }
 
-export async function loadUnet(context: LoadContext, checkpoint: Checkpoint): Promise<UnetPart> {
+/** A network as the headers describe it, before its weights are loaded. */
+function unetOf(checkpoint: Checkpoint, dtype: ActivationDtype) {
   const component = needComponent(checkpoint, "unet");
   const file = `${checkpoint.name} unet`;
   const config = unetConfig(component.config, `${file} config`);
-  const factor = unetFactor(config);
-  const graph = (shape: UnetShape) => unet(config, component.tensors, context.dtype, shape, file);
+  const graph = (shape: UnetShape) => unet(config, component.tensors, dtype, shape, file);
+  return { component, config, factor: unetFactor(config), graph };
+}
+
+function vaeOf(checkpoint: Checkpoint, dtype: ActivationDtype, side: "decoder" | "encoder") {
+  const component = needComponent(checkpoint, "vae");
+  const file = `${checkpoint.name} vae`;
+  const make = sidesOf(component.config, file);
+  const graph = (shape: VaeShape) => make[side](component.tensors, dtype, shape, file);
+  const { factor, latentChannels, scalingFactor } = make;
+  return { component, factor, latentChannels, scalingFactor, graph };
+}
+
+/** Plans the networks of a picture of h × w latents from the headers alone, so that one too large for the device is refused before weights are read.
+ *  @throws {LimitError} a tensor is larger than the device binds */
+export function checkFits(
+  context: Pick<LoadContext, "gpu" | "dtype" | "without">,
+  checkpoint: Checkpoint,
+  { h, w }: { readonly h: number; readonly w: number },
+): void {
+  const shape = { batch: 1, branches: 1, height: h, width: w, timesteps: 1, tokens: 1 };
+  planOf(context, unetOf(checkpoint, context.dtype).graph(shape));
+  if (checkpoint.vae) planOf(context, vaeOf(checkpoint, context.dtype, "decoder").graph(shape));
+}
+
+export async function loadUnet(context: LoadContext, checkpoint: Checkpoint): Promise<UnetPart> {
+  const { component, config, factor, graph } = unetOf(checkpoint, context.dtype);
   const smallest = { batch: 1, branches: 1, height: factor, width: factor, timesteps: 1, tokens: 1 };
   return { config, factor, graph, weights: await load(context, "unet", component, graph(smallest)) };
 }
@@ -134,13 +164,7 @@ export async function loadVae(
   checkpoint: Checkpoint,
   side: "decoder" | "encoder" = "decoder",
 ): Promise<VaePart> {
-  const component = needComponent(checkpoint, "vae");
-  const { tensors, config: json } = component;
-  const file = `${checkpoint.name} vae`;
-  const { dtype } = context;
-  const make = sidesOf(json, file);
-  const graph = (shape: VaeShape) => make[side](tensors, dtype, shape, file);
-  const { factor, latentChannels, scalingFactor } = make;
+  const { component, factor, latentChannels, scalingFactor, graph } = vaeOf(checkpoint, context.dtype, side);
   const least = side === "encoder" ? factor : 1;
   const weights = await load(context, `vae_${side}`, component, graph({ batch: 1, height: least, width: least }));
   return { factor, latentChannels, scalingFactor, graph, weights };

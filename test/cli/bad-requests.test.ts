@@ -36,6 +36,11 @@ describe("numbers out of range", () => {
     await expectRefusal(generate("--size", size), 2, "UsageError: ", ...said);
   });
 
+  it("a size that the device cannot hold", async () => {
+    const said = [/LimitError: '.+' needs \d+ bytes, .*\d+/, "choose a smaller picture"];
+    await expectRefusal(generate("--size", "65536x65536"), 4, ...said);
+  });
+
   it.each(["20", "21"])("as many reflected steps as there are, or more: %s", async (lambda) => {
     const said = [`--lambda ${lambda} reflects more steps than --steps 20 has`, "at most --lambda 19"];
     await expectRefusal(generate("--weak", weak, "--steps", "20", "--lambda", lambda), 2, ...said);

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from "vitest";
-import { AbortError, DeviceError, UsageError } from "../../src/errors.ts";
+import { AbortError, DeviceError, LimitError, UsageError } from "../../src/errors.ts";
 import { closeGpu, openGpu, type Gpu } from "../../src/gpu/device.ts";
 import { openModel } from "../../src/cli/open-model.ts";
 import { findAdapter } from "../../src/node/adapter.ts";
@@ -65,6 +65,7 @@ describe("on a device of the caller's", () => {
     await expect(pipeline.generate({ ...request, signal: sampling.signal })).rejects.toThrow(AbortError);
     await expect(pipeline.generate({ ...request, width: 65 })).rejects.toThrow(UsageError);
     await expect(pipeline.generate({ ...request, guidanceScale: NaN })).rejects.toThrow(UsageError);
+    await expect(pipeline.generate({ ...request, width: 65536, height: 65536 })).rejects.toThrow(LimitError);
     await expect(pipeline.generate({ ...request, clipSkip: 99 })).rejects.toThrow(/clip skip 99/);
     expectClean();
 

@@ -33,7 +33,10 @@ describe("generate --json", () => {
 
   it("has exactly the fields that were promised", () => {
     const fields = Object.fromEntries(
-      Object.entries(report).map(([key, value]) => [key, typeof value === "object" ? Object.keys(value) : value]),
+      Object.entries<unknown>({ ...report }).map(([key, value]) => [
+        key,
+        typeof value === "object" ? Object.keys(value ?? {}) : value,
+      ]),
     );
     expect(fields).toEqual({
       seed: 7,
