@@ -30,7 +30,7 @@ export async function prepareModels(form: HTMLFormElement): Promise<string> {
     kind.addEventListener("change", show);
     show();
   }
-  const shipped = await isThere(`${shippedPair.strong}/model_index.json`);
+  const shipped = (await isThere(shippedPair.strong)) && (await isThere(shippedPair.weak));
   const pair = shipped ? shippedPair : tinyPair;
   for (const fieldset of fieldsets) {
     const address = fieldset.querySelector<HTMLInputElement>("[name=address]")!;
@@ -38,12 +38,12 @@ export async function prepareModels(form: HTMLFormElement): Promise<string> {
   }
   form.querySelector<HTMLInputElement>("[name=prompt]")!.value ||= pair.prompt;
   return shipped
-    ? "The pair filled in is small and was trained on emoji: prompts are names of things, with a style."
+    ? "The pair filled in is small and was trained on emoji alone; its README files say what it can draw and what not."
     : "The pair filled in has random weights: its pictures show that the engine runs, nothing more.";
 }
 
-async function isThere(address: string): Promise<boolean> {
-  const response = await fetch(address, { method: "HEAD" }).catch(() => undefined);
+async function isThere(folder: string): Promise<boolean> {
+  const response = await fetch(`${folder}/model_index.json`, { method: "HEAD" }).catch(() => undefined);
   return response?.ok === true;
 }
 

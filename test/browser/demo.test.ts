@@ -77,6 +77,22 @@ describe.skipIf(!found)(`the page in ${found?.path ?? "no browser"}`, () => {
     expect(await text("#error-hint")).toMatch(/give the folder/);
   });
 
+  // Not a test but the page's portrait for the documentation, with the pair that it fills in: PAGE_PICTURE=docs/images/page.png.
+  const portrait = process.env["PAGE_PICTURE"];
+  if (portrait) {
+    it(`is taken a picture of: ${portrait}`, { timeout: 1_800_000 }, async () => {
+      page = await harness.open("/demo/");
+      await page.setViewport({ width: 1000, height: 1000 });
+      await until("the page has a device", 60_000, () => page.$eval("#run", (b) => !(b as HTMLButtonElement).disabled));
+      await page.click("#run");
+      await until("the pictures are made", 1_800_000, idle);
+      expect(await text("#error-message")).toBe("");
+      // Without the ring around the button that was pressed.
+      await page.evaluate(() => (document.activeElement as HTMLElement | null)?.blur());
+      await page.screenshot({ path: portrait, fullPage: true, optimizeForSpeed: false });
+    });
+  }
+
   it("complains of nothing", () => {
     expect(harness.complaints).toEqual([]);
   });
