@@ -1,9 +1,11 @@
 """What every golden script needs: the pinned packages, the folders, seeded numbers, and a byte-stable safetensors writer."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # notices about packages that no golden needs
 PIP = "pip install -r weights-tools/golden/requirements.txt"
 
 try:

@@ -129,19 +129,19 @@ def make_sd15():
     for k, model in enumerate(["sd15-strong", "sd15-weak"]):
         detail = UNET_BLOCKS + UNET_DETAIL if k == 0 else None
         unet(model, f"{model}.unet", 1, 16, 16, 501, 11, "sd15-weak", blocks=detail)
-        unet(model, f"{model}.unet-batch2", 2, 16, 16, 981, 12, "sd15-weak", blocks=None)
-        unet(model, f"{model}.unet-wide", 2, 8, 24, 21, 13, "sd15-weak", blocks=None)
+    unet("sd15-strong", "sd15-strong.unet-batch2", 2, 16, 16, 981, 12, "sd15-weak", blocks=None)
+    unet("sd15-strong", "sd15-strong.unet-wide", 2, 8, 24, 21, 13, "sd15-weak", blocks=None)
     text_encoder("sd15-strong", "sd15-strong.text_encoder", ["a photo of a cat"], TEXT_BLOCKS + TEXT_DETAIL)
-    vae_decoder("sd15-strong", "sd15-strong.vae_decoder", 1, 4, 4, 14)
+    vae_decoder("sd15-strong", "sd15-strong.vae_decoder", 1, 2, 3, 14)
     vae_decoder("sd15-strong", "sd15-strong.vae_decoder-odd", 2, 3, 5, 15, blocks=None)
-    vae_encoder("sd15-strong", "sd15-strong.vae_encoder", 1, 32, 32, 16)
+    vae_encoder("sd15-strong", "sd15-strong.vae_encoder", 1, 16, 24, 16)
     # Not a multiple of 8: the downsamplers pad right and below, then drop what is left over.
     vae_encoder("sd15-strong", "sd15-strong.vae_encoder-odd", 1, 35, 46, 17, blocks=None)
 
 
 @torch.no_grad()
 def make_sd2():
-    unet("sd2", "sd2.unet", 1, 16, 16, 501, 21, "sd2", blocks=UNET_BLOCKS + UNET_DETAIL)
+    unet("sd2", "sd2.unet", 1, 8, 16, 501, 21, "sd2", blocks=UNET_BLOCKS + UNET_DETAIL)
     unet("sd2", "sd2.unet-wide", 2, 24, 8, 981, 22, "sd2", blocks=None)
     unet("sd2-weak", "sd2-weak.unet", 1, 16, 16, 261, 23, "sd2", blocks=None)
     text_encoder("sd2", "sd2.text_encoder", ["a photo of a cat"], TEXT_BLOCKS + TEXT_DETAIL)
@@ -151,13 +151,13 @@ def make_sd2():
 
 @torch.no_grad()
 def make_bk_tiny():
-    unet("bk-tiny", "bk-tiny.unet", 1, 16, 16, 501, 31, "sd15-weak")
+    unet("bk-tiny", "bk-tiny.unet", 1, 8, 16, 501, 31, "sd15-weak")
     unet("bk-tiny", "bk-tiny.unet-wide", 2, 8, 12, 741, 32, "sd15-weak", blocks=None)
 
 
 @torch.no_grad()
 def make_head40():
-    unet("head40", "head40.unet", 1, 8, 8, 501, 41, "sd15-weak", blocks=UNET_BLOCKS + UNET_DETAIL)
+    unet("head40", "head40.unet", 1, 4, 6, 501, 41, "sd15-weak", blocks=UNET_BLOCKS + UNET_DETAIL)
     unet("head40", "head40.unet-odd", 1, 7, 9, 261, 42, "sd15-weak", blocks=None)
 
 
