@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { AbortError } from "../errors.ts";
+import { reportError } from "./exit.ts";
 import { main } from "./program.ts";
 
 /** Lets stdout and stderr drain: pipes are written in the background on some systems, and exiting would cut them. */
@@ -14,7 +15,7 @@ for (const name of ["SIGINT", "SIGTERM"] as const) {
     if (interrupt.signal.aborted) process.exit(130);
     interrupt.abort(new AbortError("interrupted"));
     // One step of a large model may take minutes on a software adapter; nothing of it is worth waiting for.
-    setTimeout(() => process.exit(130), 5000).unref();
+    setTimeout(() => process.exit(reportError(interrupt.signal.reason)), 5000).unref();
   });
 }
 // The reader of a pipe may leave early, as `head` does; then there is nobody to tell.

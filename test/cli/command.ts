@@ -16,6 +16,9 @@ export interface Ended {
   readonly stderr: string;
 }
 
+/** Compiling some 300 pipelines afresh takes the slower software adapter a minute on a busy machine. */
+export const patience = 300_000;
+
 export const strong = goldenPath("models/sd15-strong");
 export const weak = goldenPath("models/sd15-weak");
 

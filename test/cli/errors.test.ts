@@ -1,11 +1,13 @@
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { AbortError, DeviceError, LimitError, UsageError } from "../../src/errors.ts";
 import { closeGpu, openGpu, type Gpu } from "../../src/gpu/device.ts";
 import { openModel } from "../../src/cli/open-model.ts";
 import { findAdapter } from "../../src/node/adapter.ts";
 import { createPipeline, type Pipeline } from "../../src/pipeline/pipeline.ts";
 import type { GenerateRequest } from "../../src/pipeline/request.ts";
-import { strong, weak } from "./command.ts";
+import { strong, weak, patience } from "./command.ts";
+
+vi.setConfig({ testTimeout: patience, hookTimeout: patience });
 
 // What goes wrong in the middle, on a device that belongs to the caller: a typed error, and every byte comes back.
 

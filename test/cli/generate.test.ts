@@ -1,10 +1,12 @@
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { decode } from "fast-png";
-import { beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it, vi } from "vitest";
 import type { GenerateReport } from "../../src/cli/engine.ts";
 import { readTensors } from "../../src/cli/tensor-files.ts";
 import { torchNoise } from "../../src/w2sd/noise.ts";
-import { at, bytesOf, folder, start, strong, w2sd, weak, words, writeTensor, type Ended } from "./command.ts";
+import { at, bytesOf, folder, start, strong, w2sd, weak, words, writeTensor, type Ended, patience } from "./command.ts";
+
+vi.setConfig({ testTimeout: patience, hookTimeout: patience });
 
 // One run as a process, with everything in it, looked at from all sides; then what it must equal.
 

@@ -1,8 +1,10 @@
 import { execFile } from "node:child_process";
 import { readdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { describe, expect, it } from "vitest";
-import { at, folder, start, strong, weak, words } from "./command.ts";
+import { describe, expect, it, vi } from "vitest";
+import { at, folder, start, strong, weak, words, patience } from "./command.ts";
+
+vi.setConfig({ testTimeout: patience, hookTimeout: patience });
 
 // What only a process shows: signals, pipes, and what it leaves when it ends.
 
@@ -26,7 +28,8 @@ describe("an interruption", () => {
     expect({ code: ended.code, stdout: ended.stdout }).toEqual({ code: 130, stdout: "" });
     expect(words(ended)).not.toContain("internal");
     expect(words(ended)).toMatch(/^AbortError: /m);
-    expect(seconds).toBeLessThan(10);
+    // Pipelines that Dawn has begun are finished before a process can end: on a busy machine that is most of it.
+    expect(seconds).toBeLessThan(30);
     expect(readdirSync(folder)).toEqual([]);
   });
 });

@@ -1,8 +1,10 @@
 import { existsSync, writeFileSync } from "node:fs";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { readTensors, writeTensors } from "../../src/cli/tensor-files.ts";
 import { goldenPath, readGolden, relativeError } from "../support/golden.ts";
-import { at, expectRefusal, strong, w2sd, words, writeTensor } from "./command.ts";
+import { at, expectRefusal, strong, w2sd, words, writeTensor, patience } from "./command.ts";
+
+vi.setConfig({ testTimeout: patience, hookTimeout: patience });
 
 /** The input file that the golden one holds, as a person would write it. */
 async function inputOf(golden: string): Promise<string> {
