@@ -1,5 +1,6 @@
 import { InternalError, LimitError } from "../errors.ts";
 import type { Launch } from "../kernels/contract.ts";
+import { noFeatures, type KernelFeatures } from "../kernels/kernel.ts";
 import { storageBytes, type TensorSpec } from "../tensor.ts";
 import { place, type Interval } from "./arenas.ts";
 import { rateOf, type Graph, type Node, type Rate, type Storage, type Value } from "./graph.ts";
@@ -69,9 +70,9 @@ export function weightsOf({ nodes }: Pick<Graph, "nodes">): Map<string, Value> {
   return found;
 }
 
-/** Orders a graph, gives every intermediate its place and every op its launch.
+/** Orders a graph, gives every intermediate its place and every op its launch, by default for a device without optional features.
  *  @throws {LimitError} a tensor is larger than one binding may be */
-export function plan(graph: Graph, limits: PlanLimits = defaultLimits): Plan {
+export function plan(graph: Graph, limits: PlanLimits = defaultLimits, features: KernelFeatures = noFeatures): Plan {
   const phase = (rate: Rate) => graph.nodes.filter((n) => rateOf(n.y) === rate);
   const once = phase("once");
   const nodes = [...once, ...phase("step")];
@@ -117,7 +118,7 @@ export function plan(graph: Graph, limits: PlanLimits = defaultLimits): Plan {
     return {
       label: node.label,
       op: node.kernel.name,
-      launch: node.kernel.launch(node.inputs, node.y, node.attributes),
+      launch: node.kernel.launch(node.inputs, node.y, node.attributes, features),
       slots: slotted,
     };
   };

@@ -14,7 +14,9 @@ import gegluCode from "../../shaders/geglu.wgsl";
 import gmmEpsCode from "../../shaders/gmm-eps.wgsl";
 import groupNormCode from "../../shaders/group-norm.wgsl";
 import groupNormStatsCode from "../../shaders/group-norm-stats.wgsl";
+import groupNormStatsSubgroupsCode from "../../shaders/group-norm-stats-subgroups.wgsl";
 import layerNormCode from "../../shaders/layer-norm.wgsl";
+import layerNormSubgroupsCode from "../../shaders/layer-norm-subgroups.wgsl";
 import matmulCode from "../../shaders/matmul.wgsl";
 import matmulAnyCode from "../../shaders/matmul-any.wgsl";
 import noiseCode from "../../shaders/noise.wgsl";
@@ -898,6 +900,54 @@ export const groupNormStats = {
   }
 } as const satisfies Contract;
 
+export const groupNormStatsSubgroups = {
+  "code": groupNormStatsSubgroupsCode,
+  "name": "group-norm-stats-subgroups",
+  "uses": [
+    "wide"
+  ],
+  "bindings": [
+    {
+      "name": "x",
+      "access": "read"
+    },
+    {
+      "name": "y",
+      "access": "write"
+    }
+  ],
+  "params": {
+    "bytes": 16,
+    "fields": {
+      "pixels": {
+        "type": "u32",
+        "offset": 0
+      },
+      "channels": {
+        "type": "u32",
+        "offset": 4
+      },
+      "groups": {
+        "type": "u32",
+        "offset": 8
+      },
+      "eps": {
+        "type": "f32",
+        "offset": 12
+      }
+    }
+  },
+  "overrides": {},
+  "alias": {
+    "stored": "vec4<f32>",
+    "wide": "vec4<f32>"
+  },
+  "consts": {
+    "WIDTH": 4,
+    "WG": 256
+  }
+} as const satisfies Contract;
+
 export const layerNorm = {
   "code": layerNormCode,
   "name": "layer-norm",
@@ -946,6 +996,59 @@ export const layerNorm = {
   "overrides": {
     "WG": 64,
     "LANES": 8
+  },
+  "alias": {
+    "stored": "vec4<f32>",
+    "wide": "vec4<f32>"
+  },
+  "consts": {
+    "WIDTH": 4
+  }
+} as const satisfies Contract;
+
+export const layerNormSubgroups = {
+  "code": layerNormSubgroupsCode,
+  "name": "layer-norm-subgroups",
+  "uses": [
+    "wide"
+  ],
+  "bindings": [
+    {
+      "name": "x",
+      "access": "read"
+    },
+    {
+      "name": "weight",
+      "access": "read"
+    },
+    {
+      "name": "bias",
+      "access": "read"
+    },
+    {
+      "name": "y",
+      "access": "write"
+    }
+  ],
+  "params": {
+    "bytes": 12,
+    "fields": {
+      "rows": {
+        "type": "u32",
+        "offset": 0
+      },
+      "channels": {
+        "type": "u32",
+        "offset": 4
+      },
+      "eps": {
+        "type": "f32",
+        "offset": 8
+      }
+    }
+  },
+  "overrides": {
+    "WG": 64
   },
   "alias": {
     "stored": "vec4<f32>",

@@ -1,8 +1,8 @@
 import { ShapeError } from "../errors.ts";
 import { elementCount, showSpec, type TensorSpec } from "../tensor.ts";
 import { launch } from "./contract.ts";
-import { groupNormStats as contract } from "./contracts.gen.ts";
-import type { Kernel } from "./kernel.ts";
+import { groupNormStats as contract, groupNormStatsSubgroups } from "./contracts.gen.ts";
+import { noFeatures, type Kernel } from "./kernel.ts";
 import { wideAccess } from "./wide.ts";
 
 export interface GroupNormStatsAttributes {
@@ -22,10 +22,10 @@ export const groupNormStats: Kernel<{ x: TensorSpec }, GroupNormStatsAttributes>
     const { N } = pixelShape(x, groups);
     return { shape: [N, groups, 2], dtype: "f32" };
   },
-  launch({ x }, _y, { groups, eps }) {
+  launch({ x }, _y, { groups, eps }, { subgroups } = noFeatures) {
     const { N, P, C } = pixelShape(x, groups);
     const { per, alias, library } = wideAccess(x, C / groups);
-    return launch(contract, {
+    return launch(subgroups ? groupNormStatsSubgroups : contract, {
       params: { pixels: P, channels: C / per, groups, eps },
       alias,
       consts: { WIDTH: per },

@@ -4,12 +4,20 @@ import type { Launch } from "./contract.ts";
 /** Inputs of an op by binding name; an optional one may be undefined. */
 export type Specs = Readonly<Record<string, TensorSpec | undefined>>;
 
+/** Optional features of a device that kernels know how to use. Every kernel also runs without. */
+export interface KernelFeatures {
+  readonly subgroups: boolean;
+}
+
+export const noFeatures: KernelFeatures = { subgroups: false };
+
 /** An op: two pure functions over shapes. `output` is shape inference, `launch` one dispatch that writes every element of `y`. */
 export interface Kernel<I extends Specs = Specs, A = object> {
   readonly name: string;
   /** @throws {ShapeError} the inputs do not fit; the graph adds the layer's name */
   output(inputs: I, attributes: A): TensorSpec;
-  launch(inputs: I, y: TensorSpec, attributes: A): Launch;
+  /** @param features what the device has; default: none */
+  launch(inputs: I, y: TensorSpec, attributes: A, features?: KernelFeatures): Launch;
 }
 
 /** Type of a storage element in WGSL. */

@@ -1,9 +1,9 @@
 import { ShapeError } from "../errors.ts";
 import { ceilDiv, elementCount, showSpec, type TensorSpec } from "../tensor.ts";
 import { flatGrid, launch } from "./contract.ts";
-import { layerNorm as contract } from "./contracts.gen.ts";
+import { layerNorm as contract, layerNormSubgroups } from "./contracts.gen.ts";
 import { wantVector } from "./group-norm.ts";
-import type { Kernel } from "./kernel.ts";
+import { noFeatures, type Kernel } from "./kernel.ts";
 import { wideAccess } from "./wide.ts";
 
 export interface LayerNormInputs {
@@ -12,6 +12,10 @@ export interface LayerNormInputs {
   readonly weight: TensorSpec;
   readonly bias: TensorSpec;
 }
+
+/** Rows to a workgroup where each has a subgroup of its own: all of the workgroup's where subgroups have 32 lanes. Larger subgroups take turns; of smaller
+ *  ones, the last workgroups find nothing left. */
+const SUBGROUP_ROWS = 2;
 
 /** Layer normalisation over the last dimension: `y = (x − mean)·weight/√(variance + eps) + bias`.
  *
@@ -25,19 +29,17 @@ export const layerNorm: Kernel<LayerNormInputs, { eps: number }> = {
     wantVector("bias", bias, D, x);
     return x;
   },
-  launch({ x }, _y, { eps }) {
+  launch({ x }, _y, { eps }, { subgroups } = noFeatures) {
     const D = rowLength(x);
     const rows = elementCount(x.shape) / D;
     const { per, alias, library } = wideAccess(x, D);
+    const params = { rows, channels: D / per, eps };
+    const special = { alias, consts: { WIDTH: per }, libraries: { wide: library } };
+    if (subgroups)
+      return launch(layerNormSubgroups, { params, ...special, workgroups: flatGrid(ceilDiv(rows, SUBGROUP_ROWS)) });
     const { WG, LANES } = contract.overrides;
-    const grid = flatGrid(ceilDiv(rows, WG / LANES));
-    return launch(contract, {
-      params: { rows, channels: D / per, eps, gridX: grid[0] },
-      alias,
-      consts: { WIDTH: per },
-      libraries: { wide: library },
-      workgroups: grid,
-    });
+    const workgroups = flatGrid(ceilDiv(rows, WG / LANES));
+    return launch(contract, { params: { ...params, gridX: workgroups[0] }, ...special, workgroups });
   },
 };
 

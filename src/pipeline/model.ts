@@ -56,7 +56,8 @@ export function planOf(
   builder: GraphBuilder,
   marks = false,
 ): Plan {
-  return plan(fuse(finish(builder, marks ? builder.marks : new Map()), without), bindingLimits(gpu));
+  const graph = fuse(finish(builder, marks ? builder.marks : new Map()), without);
+  return plan(graph, bindingLimits(gpu), gpu.features);
 }
 
 /** Puts on the GPU what a graph needs of a component. */

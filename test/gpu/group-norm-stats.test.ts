@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { groupNormStats } from "../../src/kernels/group-norm-stats.ts";
 import { groupNormStats as reference } from "../reference/norm-attention.ts";
-import { checkOp, closeAfterTests, floatDtypes } from "../support/op.ts";
+import { checkOp, closeAfterTests, featureNames, floatDtypes, kernelFeatures } from "../support/op.ts";
 import { random, tensor } from "../support/tensor.ts";
 import { unitRoundoff } from "../support/tolerance.ts";
 
@@ -36,35 +36,49 @@ const cases: Case[] = [
 const bound = (expected: number) => unitRoundoff.f32 * (4 * Math.abs(expected) + 32);
 
 describe("group-norm-stats", async () => {
+  const variants = await kernelFeatures();
   for (const dtype of await floatDtypes()) {
-    it.each(cases)(`${dtype} $name`, async ({ x, groups, value, eps = 1e-6 }) => {
-      const raw = random(x, dtype);
-      const tx = value ? tensor(x, dtype, raw.data.map(value)) : raw;
-      const shape = [x[0]!, raw.data.length / x[0]! / x.at(-1)!, x.at(-1)!] as const;
-      await checkOp(groupNormStats, { x: tx }, { groups, eps }, reference(tx.data, shape, groups, eps), bound);
-    });
+    for (const features of variants)
+      it.each(cases)(`${dtype} ${featureNames(features)} $name`, async ({ x, groups, value, eps = 1e-6 }) => {
+        const raw = random(x, dtype);
+        const tx = value ? tensor(x, dtype, raw.data.map(value)) : raw;
+        const shape = [x[0]!, raw.data.length / x[0]! / x.at(-1)!, x.at(-1)!] as const;
+        await checkOp(
+          groupNormStats,
+          { x: tx },
+          { groups, eps },
+          reference(tx.data, shape, groups, eps),
+          bound,
+          features,
+        );
+      });
   }
 
-  it.each([
+  const far = [
     { name: "4 channels a group", C: 8, groups: 2 },
     { name: "3 channels a group", C: 6, groups: 2 },
-  ])("f32 512×64 pixels with a mean of 1000 standard deviations, $name", async ({ C, groups }) => {
-    const x = [1, 512, 64, C];
-    const raw = random(x, "f32");
-    const tx = tensor(
-      x,
-      "f32",
-      raw.data.map((v) => 1000 + v * Math.sqrt(3)),
-    );
-    await checkOp(
-      groupNormStats,
-      { x: tx },
-      { groups, eps: 1e-6 },
-      reference(tx.data, [1, 512 * 64, C], groups, 1e-6),
-      // x − x₀ is exact: a mean errs by its one rounding only.
-      (e) => (e > 100 ? unitRoundoff.f32 * (1.01 * e + 32) : bound(e)),
-    );
-  });
+  ].flatMap((c) => variants.map((features) => ({ ...c, features, with: featureNames(features) })));
+  it.each(far)(
+    "f32 $with 512×64 pixels with a mean of 1000 standard deviations, $name",
+    async ({ C, groups, features }) => {
+      const x = [1, 512, 64, C];
+      const raw = random(x, "f32");
+      const tx = tensor(
+        x,
+        "f32",
+        raw.data.map((v) => 1000 + v * Math.sqrt(3)),
+      );
+      await checkOp(
+        groupNormStats,
+        { x: tx },
+        { groups, eps: 1e-6 },
+        reference(tx.data, [1, 512 * 64, C], groups, 1e-6),
+        // x − x₀ is exact: a mean errs by its one rounding only.
+        (e) => (e > 100 ? unitRoundoff.f32 * (1.01 * e + 32) : bound(e)),
+        features,
+      );
+    },
+  );
 
   it("refuses groups that do not divide the channels, with both numbers", () => {
     const x = { shape: [1, 4, 4, 30], dtype: "f32" as const };

@@ -3,7 +3,7 @@ import { createBuffer, destroyBuffer, wholeBuffer, writeBuffer, type GpuBuffer }
 import { settle, type Gpu } from "../../src/gpu/device.ts";
 import { disposeProgram, prepare, readBuffer, submit } from "../../src/gpu/program.ts";
 import type { Launch } from "../../src/kernels/contract.ts";
-import type { Kernel, Specs } from "../../src/kernels/kernel.ts";
+import { noFeatures, type Kernel, type KernelFeatures, type Specs } from "../../src/kernels/kernel.ts";
 import { storageBytes, type Dtype, type TensorSpec } from "../../src/tensor.ts";
 import { closeTestGpu, testGpu } from "./adapter.ts";
 import { mismatch } from "./mismatch.ts";
@@ -22,6 +22,15 @@ function nanFilled(bytes: number, dtype: Dtype): Uint8Array {
   const count = Math.ceil(bytes / (dtype === "f16" ? 2 : 4));
   // A u32 input is an index: its poison is out of range for any table.
   return encode(new Array<number>(count).fill(dtype === "u32" ? 0xffffffff : NaN), dtype);
+}
+
+/** The device's optional features that kernels may use, none first: an op with a variant runs its cases under each. */
+export async function kernelFeatures(): Promise<KernelFeatures[]> {
+  return (await testGpu()).features.subgroups ? [noFeatures, { subgroups: true }] : [noFeatures];
+}
+
+export function featureNames({ subgroups }: KernelFeatures): string {
+  return subgroups ? "with subgroups" : "without features";
 }
 
 export interface RunResult {
@@ -86,10 +95,11 @@ export async function checkOp<I extends Specs, A>(
   attributes: A,
   expected: Float64Array,
   bound: (expected: number) => number,
+  features: KernelFeatures = noFeatures,
 ): Promise<RunResult> {
   const gpu = await testGpu();
   const y = kernel.output(inputs as unknown as I, attributes);
-  const launch = kernel.launch(inputs as unknown as I, y, attributes);
+  const launch = kernel.launch(inputs as unknown as I, y, attributes, features);
   const result = await runLaunch(gpu, launch, inputs, { y });
   expect(result["y"]!.length, "output size").toBe(expected.length);
   const report = mismatch("y", y.shape, result["y"]!, expected, bound);
