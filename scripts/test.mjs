@@ -14,7 +14,7 @@ import { ensureBuilt } from "./build.mjs";
 const root = fileURLToPath(new URL("..", import.meta.url));
 process.chdir(root);
 const vitest = join(root, "node_modules", "vitest", "vitest.mjs");
-const gpuTests = ["test/gpu", "test/golden"];
+const gpuTests = ["test/gpu", "test/golden", "test/cli"];
 const reports = mkdtempSync(join(tmpdir(), "w2sd-test-"));
 
 /** What Dawn prints about every software adapter, and nobody needs to know. */

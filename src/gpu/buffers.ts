@@ -68,6 +68,21 @@ export function destroyBuffer(gpu: Gpu, buffer: GpuBuffer): void {
   buffer.handle.destroy();
 }
 
+/** Allocates several buffers, or none: what was allocated before one is refused goes back. */
+export function createBuffers(
+  gpu: Gpu,
+  wanted: readonly { readonly bytes: number; readonly label: string }[],
+): GpuBuffer[] {
+  const made: GpuBuffer[] = [];
+  try {
+    for (const { bytes, label } of wanted) made.push(createBuffer(gpu, bytes, label));
+    return made;
+  } catch (error) {
+    for (const buffer of made) destroyBuffer(gpu, buffer);
+    throw error;
+  }
+}
+
 export function wholeBuffer(buffer: GpuBuffer): BufferRange {
   return { buffer, offset: 0, bytes: buffer.bytes };
 }

@@ -47,7 +47,6 @@ export async function prepare(
     }),
   );
   check(gpu);
-  const arena = createBuffer(gpu, Math.max(1, launches.length) * SLOT, `${label} params`, "uniform");
   const uniforms = new Uint8Array(Math.max(1, launches.length) * SLOT);
   const dispatches = launches.map(({ launch, buffers, label: name }, i): Dispatch => {
     uniforms.set(packParams(launch), i * SLOT);
@@ -59,6 +58,8 @@ export async function prepare(
       label: name,
     };
   });
+  // Last, when nothing can be refused any more: the arena is all that a program has to give back.
+  const arena = createBuffer(gpu, uniforms.byteLength, `${label} params`, "uniform");
   writeBuffer(gpu, arena, 0, uniforms);
   const params = gpu.device.createBindGroup({
     label: `${label} params`,

@@ -1,6 +1,7 @@
 import { InternalError } from "../errors.ts";
 import {
   createBuffer,
+  createBuffers,
   destroyBuffer,
   wholeBuffer,
   writeBuffer,
@@ -39,8 +40,10 @@ export interface Resources {
 /** Scratch arenas large enough for each of the plans in turn. */
 export function createScratch(gpu: Gpu, plans: readonly Plan[]): GpuBuffer[] {
   const count = Math.max(0, ...plans.map((p) => p.scratch.length));
-  return Array.from({ length: count }, (_, i) =>
-    createBuffer(gpu, Math.max(...plans.map((p) => p.scratch[i] ?? 0)), `scratch ${i}`),
+  const bytes = Array.from({ length: count }, (_, i) => Math.max(...plans.map((p) => p.scratch[i] ?? 0)));
+  return createBuffers(
+    gpu,
+    bytes.map((size, i) => ({ bytes: size, label: `scratch ${i}` })),
   );
 }
 

@@ -1,12 +1,5 @@
 import { AbortError, InternalError } from "../errors.ts";
-import {
-  createBuffer,
-  destroyBuffer,
-  wholeBuffer,
-  writeBuffer,
-  type BufferRange,
-  type GpuBuffer,
-} from "../gpu/buffers.ts";
+import { createBuffers, destroyBuffer, wholeBuffer, writeBuffer, type BufferRange } from "../gpu/buffers.ts";
 import { settle, type Gpu } from "../gpu/device.ts";
 import { disposeProgram, prepare, submit, type Program } from "../gpu/program.ts";
 import { advanceLaunch } from "../kernels/advance.ts";
@@ -35,24 +28,17 @@ export interface Field {
 export function createField(gpu: Gpu, rows: readonly LegRow[], count: number): Field {
   const timesteps = [...new Set(rows.map((r) => r.timestep))];
   const packed = packRows(rows.map((row) => ({ ...row, tRow: timesteps.indexOf(row.timestep) })));
-  const owned: GpuBuffer[] = [];
-  const own = (bytes: number, label: string) => {
-    const buffer = createBuffer(gpu, bytes, label);
-    owned.push(buffer);
-    return wholeBuffer(buffer);
+  const buffers = createBuffers(gpu, [
+    { bytes: 4 * count, label: "latents x" },
+    { bytes: 4 * count, label: "latents y" },
+    { bytes: STATE_BYTES, label: "sampler state" },
+    { bytes: packed.byteLength, label: "schedule" },
+  ]);
+  const [x, y, state, schedule] = buffers.map(wholeBuffer) as [BufferRange, BufferRange, BufferRange, BufferRange];
+  const dispose = () => {
+    for (const buffer of buffers.splice(0)) destroyBuffer(gpu, buffer);
   };
-  const field: Field = {
-    count,
-    x: own(4 * count, "latents x"),
-    y: own(4 * count, "latents y"),
-    state: own(STATE_BYTES, "sampler state"),
-    schedule: own(packed.byteLength, "schedule"),
-    timesteps,
-    rows,
-    dispose: () => {
-      for (const buffer of owned.splice(0)) destroyBuffer(gpu, buffer);
-    },
-  };
+  const field: Field = { count, x, y, state, schedule, timesteps, rows, dispose };
   writeBuffer(gpu, field.schedule.buffer, 0, packed);
   return field;
 }
@@ -105,18 +91,26 @@ export async function createSampler(
     programs.push(program);
     return program;
   };
-  const advance = own(
-    await prepare(gpu, "advance", [{ launch: advanceLaunch(), buffers: { schedule, state }, label: "advance" }]),
-  );
+  const dispose = () => {
+    for (const program of programs.splice(0)) disposeProgram(gpu, program);
+  };
   const evaluations = new Map<Leg, readonly Program[]>();
-  for (const [leg, denoiser] of Object.entries(legs) as [Leg, Denoiser][]) {
-    const { branches, dtype, output } = denoiser;
-    const step = own(
-      await prepare(gpu, `${leg} step`, [
-        { launch: ddimStepLaunch({ count, branches, dtype }), buffers: { state, output, x, y }, label: leg },
-      ]),
+  try {
+    const advance = own(
+      await prepare(gpu, "advance", [{ launch: advanceLaunch(), buffers: { schedule, state }, label: "advance" }]),
     );
-    evaluations.set(leg, [advance, ...denoiser.programs, step]);
+    for (const [leg, denoiser] of Object.entries(legs) as [Leg, Denoiser][]) {
+      const { branches, dtype, output } = denoiser;
+      const step = own(
+        await prepare(gpu, `${leg} step`, [
+          { launch: ddimStepLaunch({ count, branches, dtype }), buffers: { state, output, x, y }, label: leg },
+        ]),
+      );
+      evaluations.set(leg, [advance, ...denoiser.programs, step]);
+    }
+  } catch (error) {
+    dispose();
+    throw error;
   }
   return {
     async run({ onStep, signal } = {}) {
@@ -146,8 +140,6 @@ export async function createSampler(
       }
       await previous;
     },
-    dispose: () => {
-      for (const program of programs.splice(0)) disposeProgram(gpu, program);
-    },
+    dispose,
   };
 }
