@@ -1,5 +1,6 @@
 import type { Page } from "puppeteer";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { goldenPath } from "../support/golden.ts";
 import { browserForTests, startHarness, until, type Harness } from "./harness.ts";
 
 // The page as a person uses it, with the tiny pair. Its policy forbids inline scripts and eval, and a breach is a complaint.
@@ -8,6 +9,7 @@ const found = await browserForTests();
 describe.skipIf(!found)(`the page in ${found?.path ?? "no browser"}`, () => {
   let harness: Harness;
   let page: Page;
+  let strongPicture: string;
 
   beforeAll(async () => {
     harness = await startHarness(found!);
@@ -46,6 +48,7 @@ describe.skipIf(!found)(`the page in ${found?.path ?? "no browser"}`, () => {
     const made = await canvases();
     expect(made.map((c) => c.width)).toEqual([64, 64, 64]);
     expect(new Set(made.map((c) => c.bytes)).size).toBe(3);
+    strongPicture = made[1]!.bytes;
     for (const { colours, label } of made) {
       expect(colours).toBeGreaterThan(16);
       expect(label).not.toMatch(/not made yet/);
@@ -56,6 +59,25 @@ describe.skipIf(!found)(`the page in ${found?.path ?? "no browser"}`, () => {
       "2 evaluations, 4 network passes",
       "4 evaluations, 6 network passes",
     ]);
+  });
+
+  it("takes a picked folder, and one model as a pair of its own", async () => {
+    await page.select("#strong [name=kind]", "folder");
+    await page.select("#weak [name=kind]", "none");
+    await page.click("#run");
+    await until("it has failed", 60_000, idle);
+    expect(await text("#error-message")).toBe("no folder is picked for the strong model");
+    const input = await page.$("#strong input[name=folder]");
+    await input!.uploadFile(goldenPath("models/sd15-strong"));
+    await page.click("#run");
+    await until("the pictures are made", 300_000, idle);
+    expect([await text("#error-message"), await text("#status")]).toEqual(["", "Done."]);
+    const made = await canvases();
+    expect(new Set(made.map((c) => c.bytes)).size).toBe(3);
+    // What the strong model draws does not depend on where it was read from.
+    expect(made[1]!.bytes).toBe(strongPicture);
+    await page.select("#strong [name=kind]", "address");
+    await page.select("#weak [name=kind]", "address");
   });
 
   it("stops", async () => {

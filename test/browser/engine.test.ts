@@ -118,14 +118,12 @@ describe.skipIf(!found)(`in ${found?.path ?? "no browser"}`, () => {
 
   it("loads a picked single file onto a device of its own, and destroys that one", async () => {
     const input = await harness.page.$("input#file");
-    await (input as unknown as { uploadFile(path: string): Promise<void> }).uploadFile(
-      goldenPath("models/single-file/sd15-strong.safetensors"),
-    );
+    await input!.uploadFile(goldenPath("models/single-file/sd15-strong.safetensors"));
     await harness.run("openPicked", { config: "/test/golden/models/single-file/sd15-strong.config" });
     const fromFile = await harness.run("generate", plain);
-    // The same tensors in another layout on disk, on the same adapter.
-    expect(fromFile.latents).toEqual(fromFolder.latents);
-    expect(fromFile.pixels).toEqual(fromFolder.pixels);
+    // The same tensors in another layout on disk. A device of the engine's own has subgroups, the page's has none: sums in another order.
+    expect(relativeError(fromFile.latents!, fromFolder.latents!)).toBeLessThanOrEqual(1e-5);
+    expect(Math.max(...fromFile.pixels.map((p, i) => Math.abs(p - fromFolder.pixels[i]!)))).toBeLessThanOrEqual(1);
     expect(await harness.run("dispose", undefined)).toEqual({ left: [], bytes: 0, borrowed: false, alive: false });
   });
 
