@@ -10,7 +10,7 @@ import { openModel, shipped } from "./open-model.ts";
 /** The pair that ships with the package. */
 export const demoPair = { weak: "models/emoji-weak", strong: "models/emoji-strong" } as const;
 
-const demoPrompt = "a red apple, flat style";
+const demoPrompt = "blue car, gradient style";
 const demoSteps = 20;
 
 /** One seed three ways: the weak model's picture, the strong model's, and W2SD's with the paper's settings. */
