@@ -21,7 +21,7 @@ DEFAULT = dict(
 )  # fmt: skip
 
 RUNS_SD15 = {
-    "ddim": dict(image=True),
+    "ddim": dict(),
     "w2sd-exact": dict(lam=19, image=True),
     "w2sd-official": dict(lam=19, inversion="official"),
     "w2sd-aligned": dict(lam=19, query="aligned"),
