@@ -10,6 +10,7 @@ export { runComponent, type ComponentName, type ComponentRequest, type HostTenso
 export { runToy, type ToyRequest } from "./pipeline/toy.ts";
 export { mixture, quantileStarts, twoPeaks, type Mixture } from "./w2sd/toy.ts";
 export type { StepProgress } from "./w2sd/sample.ts";
+export { createWeightPool } from "./graph/weight-pool.ts";
 export { passes } from "./graph/fuse/index.ts";
 export { openCheckpoint, type Checkpoint, type OpenOptions } from "./weights/checkpoint.ts";
 export { filesFolder, hubUrl, mapFolder, urlFolder, type Folder } from "./weights/folder.ts";
