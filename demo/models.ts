@@ -9,7 +9,7 @@ export interface ChosenModel {
 const shippedPair = {
   strong: "../models/emoji-strong",
   weak: "../models/emoji-weak",
-  prompt: "a red apple, flat style",
+  prompt: "blue car, gradient style",
 };
 const tinyPair = {
   strong: "../test/golden/models/sd15-strong",
