@@ -1,3 +1,8 @@
+import { createBuffers, wholeBuffer, writeBuffer, type BufferRange } from "../gpu/buffers.ts";
+import { closeGpu, openGpu, type Gpu } from "../gpu/device.ts";
+import { prepare, readBuffer, submit } from "../gpu/program.ts";
+import { matmul } from "../kernels/matmul.ts";
+import type { TensorSpec } from "../tensor.ts";
 import type { FoundAdapter } from "./adapter.ts";
 
 export interface SelfCheck {
@@ -25,27 +30,9 @@ const limitNames = [
   "maxComputeWorkgroupsPerDimension",
 ] as const;
 
-const N = 4096;
-const WG = 64;
+const N = 64;
 
-// A sum over a workgroup through shared memory and barriers: what every kernel of the engine relies on.
-const code = `
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;
-var<workgroup> part: array<f32, ${WG}>;
-
-@compute @workgroup_size(${WG})
-fn main(@builtin(global_invocation_id) g: vec3u, @builtin(local_invocation_index) l: u32, @builtin(workgroup_id) w: vec3u) {
-  part[l] = x[g.x] * x[g.x];
-  workgroupBarrier();
-  for (var s = ${WG / 2}u; s > 0u; s >>= 1u) {
-    if (l < s) { part[l] += part[l + s]; }
-    workgroupBarrier();
-  }
-  if (l == 0u) { y[w.x] = part[0]; }
-}`;
-
-/** What the adapter offers, and whether it computes: sums of squares of small whole numbers, exact in f32. */
+/** What the adapter offers, and whether the engine's own path computes on it: a product of matrices of small whole numbers, exact in f32. */
 export async function checkAdapter({ gpu }: FoundAdapter): Promise<{ facts: AdapterFacts; selfCheck: SelfCheck }> {
   const started = performance.now();
   const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
@@ -56,49 +43,41 @@ export async function checkAdapter({ gpu }: FoundAdapter): Promise<{ facts: Adap
     features: [...adapter.features].sort(),
     limits: Object.fromEntries(limitNames.map((name) => [name, adapter.limits[name]])),
   };
-  const device = await adapter.requestDevice();
+  const device = await openGpu({ gpu });
   let problem: string | undefined;
   try {
-    problem = await sumOfSquares(device);
+    problem = await product(device);
   } catch (error) {
     problem = (error as Error).message;
   } finally {
-    device.destroy();
+    closeGpu(device);
   }
   const ms = Math.round(performance.now() - started);
   return { facts, selfCheck: problem === undefined ? { ok: true, ms } : { ok: false, problem, ms } };
 }
 
-/** Runs the shader; returns what is wrong with its result, if anything. */
-async function sumOfSquares(device: GPUDevice): Promise<string | undefined> {
-  const x = Float32Array.from({ length: N }, (_, i) => (i * 7) % 61);
-  const expected = Array.from({ length: N / WG }, (_, w) =>
-    x.subarray(w * WG, (w + 1) * WG).reduce((s, v) => s + v * v, 0),
-  );
-  const outputBytes = (N / WG) * 4;
-  device.pushErrorScope("validation");
-  const input = device.createBuffer({ size: x.byteLength, usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST });
-  const output = device.createBuffer({ size: outputBytes, usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC });
-  const back = device.createBuffer({ size: outputBytes, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
-  device.queue.writeBuffer(input, 0, x);
-  const pipeline = await device.createComputePipelineAsync({
-    layout: "auto",
-    compute: { module: device.createShaderModule({ code }) },
-  });
-  const bindings = [input, output].map((buffer, binding) => ({ binding, resource: { buffer } }));
-  const encoder = device.createCommandEncoder();
-  const pass = encoder.beginComputePass();
-  pass.setPipeline(pipeline);
-  pass.setBindGroup(0, device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries: bindings }));
-  pass.dispatchWorkgroups(N / WG);
-  pass.end();
-  encoder.copyBufferToBuffer(output, 0, back, 0, outputBytes);
-  device.queue.submit([encoder.finish()]);
-  await back.mapAsync(GPUMapMode.READ);
-  const y = new Float32Array(back.getMappedRange().slice(0));
-  back.unmap();
-  const invalid = await device.popErrorScope();
-  if (invalid) return invalid.message;
-  const wrong = expected.findIndex((e, i) => y[i] !== e);
-  return wrong < 0 ? undefined : `y[${wrong}] = ${y[wrong]}, expected ${expected[wrong]}`;
+/** Multiplies two matrices of size N; returns what is wrong with the result, if anything. */
+async function product(gpu: Gpu): Promise<string | undefined> {
+  const x = Float32Array.from({ length: N * N }, (_, i) => ((i * 7) % 13) - 6);
+  const weight = Float32Array.from({ length: N * N }, (_, i) => ((i * 5) % 11) - 5);
+  const spec: TensorSpec = { shape: [N, N], dtype: "f32" };
+  const inputs = { x: spec, weight: spec };
+  const [a, b, y] = createBuffers(
+    gpu,
+    ["x", "weight", "y"].map((label) => ({ label, bytes: x.byteLength })),
+  ).map(wholeBuffer) as [BufferRange, BufferRange, BufferRange];
+  writeBuffer(gpu, a.buffer, 0, new Uint8Array(x.buffer));
+  writeBuffer(gpu, b.buffer, 0, new Uint8Array(weight.buffer));
+  const launch = matmul.launch(inputs, spec, {});
+  submit(gpu, [await prepare(gpu, "self-check", [{ launch, buffers: { x: a, weight: b, y }, label: "product" }])]);
+  const found = new Float32Array((await readBuffer(gpu, y)).buffer);
+  const expected = x.map((_, i) => dot(x, weight, Math.floor(i / N), i % N));
+  const wrong = expected.findIndex((e, i) => found[i] !== e);
+  return wrong < 0 ? undefined : `y[${wrong}] = ${found[wrong]}, expected ${expected[wrong]}`;
+}
+
+function dot(x: Float32Array, weight: Float32Array, row: number, column: number): number {
+  let sum = 0;
+  for (let k = 0; k < N; k++) sum += x[row * N + k]! * weight[k * N + column]!;
+  return sum;
 }

@@ -1,8 +1,5 @@
 import { UsageError } from "../errors.ts";
 
-/** Who drew the starting noise: `torch` is `torch.randn` on the CPU, `philox` is CUDA's generator as webui's "NV". */
-export type NoiseGenerator = "torch" | "philox";
-
 const fround = Math.fround;
 const twoPi = fround(2 * Math.PI);
 
@@ -29,24 +26,6 @@ export function torchNoise(seed: number | bigint, count: number): Float32Array {
     // The last block overlaps the one before it, and is drawn anew.
     uniforms(count - 16, count);
     blockOf16(out, count - 16);
-  }
-  return out;
-}
-
-/** `count` standard normal values of Philox4x32-10, one counter a value, f32: element i of the `offset`-th draw from `seed`.
- *
- *  Equal to webui's "NV" noise, and to CUDA's `torch.randn` up to the size where CUDA starts to share counters.
- *  @throws {UsageError} the seed is not a whole number in 0 … 2⁵³ (as bigint: 0 … 2⁶⁴ − 1)
- *  @see Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3" */
-export function philoxNoise(seed: number | bigint, count: number, offset = 0): Float32Array {
-  const { low, high } = seedWords(seed);
-  const out = new Float32Array(checkCount(count));
-  for (let i = 0; i < count; i++) {
-    const [x, y] = philox4x32(offset >>> 0, i, low, high);
-    // Midpoints of the 2³² cells, so that the logarithm never meets 0.
-    const u = (x + 0.5) * 2 ** -32;
-    const v = (y + 0.5) * 2 ** -32 * 2 * Math.PI;
-    out[i] = Math.sqrt(-2 * Math.log(u)) * Math.sin(v);
   }
   return out;
 }
@@ -103,30 +82,8 @@ function mersenneTwister(seed: number): () => number {
   };
 }
 
-/** Words 0 and 1 of Philox4x32-10 at counter (c0, 0, c2, 0). */
-function philox4x32(c0: number, c2: number, low: number, high: number): readonly [number, number] {
-  let c1 = 0;
-  let c3 = 0;
-  for (let round = 0; round < 10; round++) {
-    const [high0, low0] = multiply(0xd2511f53, c0);
-    const [high2, low2] = multiply(0xcd9e8d57, c2);
-    c0 = (high2 ^ c1 ^ low) >>> 0;
-    c1 = low2;
-    c2 = (high0 ^ c3 ^ high) >>> 0;
-    c3 = low0;
-    low = (low + 0x9e3779b9) >>> 0;
-    high = (high + 0xbb67ae85) >>> 0;
-  }
-  return [c0, c1];
-}
-
-/** The upper and lower half of a 32 × 32-bit product, by way of 16-bit halves: f64 holds 53 of its 64 bits. */
-function multiply(a: number, b: number): readonly [number, number] {
-  const low = (a & 0xffff) * b;
-  const high = (a >>> 16) * b + Math.floor(low / 0x10000);
-  return [Math.floor(high / 0x10000), ((high << 16) | (low & 0xffff)) >>> 0];
-}
-
+/** A seed as two 32-bit words: MT19937 takes the low one, Philox both as its key.
+ *  @throws {UsageError} the seed is not a whole number in 0 … 2⁵³ (as bigint: 0 … 2⁶⁴ − 1) */
 export function seedWords(seed: number | bigint): { low: number; high: number } {
   const fits =
     typeof seed === "bigint" ? seed >= 0n && seed < 2n ** 64n : Number.isInteger(seed) && seed >= 0 && seed <= 2 ** 53;
