@@ -2,8 +2,7 @@ enable subgroups;
 // Statistics of group normalisation over [N, P, C], as in group-norm-stats.wgsl: y[n, g] = (mean, 1/√(var + eps)) of the P·C/G elements of group g.
 // One workgroup per (n, g), pixel by pixel over the group's channels. f32: Welford per lane on x − x₀; a subgroup merges its lanes by exchange, then one lane
 // merges the subgroups: one barrier. The subgroup size is read: 4 to 128 occur, all powers of two that divide WG, so every subgroup is full. A
-// subgroup's number is taken from the local index, which is right for linear one-dimensional workgroups only. On lavapipe as fast as group-norm-stats.wgsl
-// or a little faster, on SwiftShader 1.3 times (f32, SD1.5's shapes, by processor time).
+// subgroup's number is taken from the local index, which is right for linear one-dimensional workgroups only.
 // Wu & He 2018, arXiv:1803.08494; Chan, Golub & LeVeque 1979 (merging).
 //!use wide
 

@@ -2,8 +2,7 @@ enable subgroups;
 // Layer normalisation of the rows of x [R, D], as in layer-norm.wgsl: y = (x − mean)·weight/√(var + eps) + bias.
 // One subgroup per row, its lanes on neighbouring channels; workgroups stride over the rows. The subgroup size is read: 4 to 128 occur. WG and sizes are
 // powers of two, so the subgroups are all full, or one partial subgroup is the whole workgroup. Number and lane of a subgroup are taken from the
-// local index, which is right for linear one-dimensional workgroups only. f32, two passes over x − x₀, no barrier and no shared memory:
-// 1.1 to 1.3 times the rate of layer-norm.wgsl on lavapipe, 1.5 times on SwiftShader (f32, SD1.5's shapes, by processor time).
+// local index, which is right for linear one-dimensional workgroups only. f32, two passes over x − x₀, no barrier and no shared memory.
 // Ba, Kiros & Hinton 2016, arXiv:1607.06450.
 //!use wide
 

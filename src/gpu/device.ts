@@ -143,11 +143,6 @@ export async function settle(gpu: Gpu): Promise<void> {
   check(gpu);
 }
 
-/** Bytes that the ledger holds, by label, for leak reports. */
-export function ledgerReport(gpu: Gpu): string {
-  return [...gpu.ledger.live].map((b) => `${b.label}: ${b.bytes}`).join(", ");
-}
-
 /** Destroys every buffer still live, and the device unless the caller owns it. */
 export function closeGpu(gpu: Gpu): void {
   for (const buffer of [...gpu.ledger.live]) destroyBuffer(gpu, buffer);
